@@ -1,0 +1,34 @@
+"""The cohort: build, validate, select, align, save and load."""
+
+from .build import assemble, cohort, exclude
+from .profiles import (
+    controlled_matrix,
+    kinetics_from_arrays,
+    natural_order,
+    profiles_from_table,
+    profiles_of,
+    read_kinetics,
+)
+from .selection import Alignment, align_patients, select
+from .storage import load, save, to_tables
+from .validation import find_faults, validate
+
+__all__ = [
+    "Alignment",
+    "align_patients",
+    "assemble",
+    "cohort",
+    "controlled_matrix",
+    "exclude",
+    "find_faults",
+    "kinetics_from_arrays",
+    "load",
+    "natural_order",
+    "profiles_from_table",
+    "profiles_of",
+    "read_kinetics",
+    "save",
+    "select",
+    "to_tables",
+    "validate",
+]

@@ -1,0 +1,1 @@
+"""Compiled kernels: numba and numpy only, arrays in and arrays out."""

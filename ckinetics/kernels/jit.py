@@ -1,0 +1,98 @@
+"""The one place that sets a numba option.
+
+Plain ``njit(nogil=True)`` with numpy's error model. fastmath is off (it breaks NaN), and neither
+guvectorize nor ``parallel=True`` is used (the latter aborts under threads on some threading layers).
+
+numba's disk cache watches only the file of the function it compiled, not the files that function calls
+into. So compiled kernels lie in a folder named after a stamp over *all* kernel files: an edit of any of
+them, or another numba, makes a new folder. Where nothing can be written, kernels compile in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+_CONFIG_LOCK = threading.Lock()
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a function with the options of this package, cached on disk where that is possible."""
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    folder = compiled_folder()
+    if folder is None or not hasattr(dispatcher, "enable_caching"):  # NUMBA_DISABLE_JIT=1 gives a function
+        return dispatcher
+    with _CONFIG_LOCK:
+        # numba reads its cache folder when caching is switched on, and only from its configuration.
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder)
+        try:
+            dispatcher.enable_caching()
+        except RuntimeError:  # the source has no file, or the folder went away: compile in memory
+            pass
+        finally:
+            numba.config.CACHE_DIR = before
+    return dispatcher
+
+
+@functools.cache
+def cache_root() -> Path | None:
+    """Return the folder for generated and compiled code, or None where none can be written.
+
+    ``CKINETICS_CACHE_DIR`` names it; without that it is the user's cache folder.
+    """
+    named = os.environ.get("CKINETICS_CACHE_DIR", "").strip()
+    for candidate in [named] if named else _default_roots():
+        folder = Path(candidate)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _default_roots() -> list[str]:
+    roots = []
+    if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
+        roots.append(os.path.join(os.environ["LOCALAPPDATA"], "ckinetics", "cache"))  # noqa: PTH118
+    if os.environ.get("XDG_CACHE_HOME"):
+        roots.append(os.path.join(os.environ["XDG_CACHE_HOME"], "ckinetics"))  # noqa: PTH118
+    home = os.path.expanduser("~")  # noqa: PTH111  (Path.home raises where there is none)
+    if home != "~":
+        roots.append(os.path.join(home, ".cache", "ckinetics"))  # noqa: PTH118
+    return roots
+
+
+@functools.cache
+def compiled_folder() -> Path | None:
+    """Return the folder of compiled kernels for this very state of the kernel files."""
+    root = cache_root()
+    if root is None:
+        return None
+    folder = root / f"compiled-{kernel_stamp()}"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder
+
+
+@functools.cache
+def kernel_stamp() -> str:
+    """Return a hash over every kernel file and the numba and numpy versions."""
+    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
