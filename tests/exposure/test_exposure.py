@@ -58,7 +58,7 @@ def test_estimates_equal_r(model: str, data: str, method: str) -> None:
         exact = sm.GLM(
             frame[outcome].to_numpy(float), sm.add_constant(frame[covariate]), family=sm.families.Binomial()
         ).fit(tol=1e-14)
-        assert fit.slope_se == pytest.approx(exact.bse[covariate], rel=1e-8)
+        assert fit.slope_se == pytest.approx(exact.bse[covariate], rel=1e-7)
         assert fit.slope == pytest.approx(exact.params[covariate], rel=1e-8)
         # R interpolates its profile by a spline, so its ends agree to about 1e-3 only; the ends themselves are
         # checked against a fit of the intercept alone by statsmodels, with the slope as an offset.
