@@ -8,6 +8,7 @@ numbers or go, by the rule for their position. Everything after that sees times 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,9 @@ AXIS_MEASURED, AXIS_TMAX = 0, 1
 LINEAR, LINEAR_UP_LOG_DOWN, LINEAR_LOG, LOG_UP_LOG_DOWN = 0, 1, 2, 3
 # Beyond the last quantified sample: the interval's own lambda_z, or the profile's and never over a BLQ.
 TAIL_OWN, TAIL_PROFILE = 0, 1
+
+# Whether a profile without a sample at or before time 0 gets a level of zero there.
+ANCHOR_NONE, ANCHOR_ZERO, ANCHOR_REFUSED = 0, 1, 2
 
 # Columns of the table of results.
 (
@@ -69,6 +73,24 @@ N_PARAMETERS = 23
 ) = range(12)
 
 
+class Rules(NamedTuple):
+    """The rules of an analysis, as the kernels take them.
+
+    `actions` and `values` hold what happens to a BLQ sample by position; `imputed_counts` lets a positive value
+    put in for a BLQ sample enter lambda_z.
+    """
+
+    method: int
+    axis: int
+    actions: np.ndarray
+    values: np.ndarray
+    all_blq_zero: bool
+    imputed_counts: bool
+    tail: int
+    minimum: int
+    tolerance: float
+
+
 @jit
 def segment_is_log(method, c1, c2, after_tmax):
     """Whether the log rule holds between two samples; ties and zeros are linear."""
@@ -105,7 +127,7 @@ def segment_value(method, t1, c1, t2, c2, after_tmax, t):
 
 
 @jit
-def clean(time, level, state, lloq, start, end, axis, actions, values, anchor_zero, t, c, source):
+def clean(time, level, state, lloq, start, end, rules, anchor, t, c, source):
     """Copy the usable samples of [start, end] to `t` and `c`, BLQ by rule; return how many.
 
     `source` gets each copied sample's position, -1 for an anchor at time zero.
@@ -128,7 +150,7 @@ def clean(time, level, state, lloq, start, end, axis, actions, values, anchor_ze
             continue
         value = level[i]
         if state[i] == BLQ:
-            if axis == AXIS_TMAX:
+            if rules.axis == AXIS_TMAX:
                 position = 0 if time[i] < tmax else 2
             elif time[i] <= first:
                 position = 0
@@ -137,15 +159,16 @@ def clean(time, level, state, lloq, start, end, axis, actions, values, anchor_ze
             else:
                 position = 2
                 trailing += 1
-            action = actions[position]
+            action = rules.actions[position]
             if action == ACTION_DROP or (action == ACTION_FIRST_ZERO and trailing > 1):
                 continue
             if action == ACTION_VALUE:
                 # A negative number stands for a fraction of the sample's own LLOQ.
-                value = values[position] if values[position] >= 0.0 else -values[position] * lloq[i]
+                put = rules.values[position]
+                value = put if put >= 0.0 else -put * lloq[i]
             else:
                 value = 0.0
-        if n == 0 and anchor_zero and time[i] > 0.0 and start <= 0.0:
+        if n == 0 and anchor and time[i] > 0.0 and start <= 0.0:
             t[0], c[0], source[0] = 0.0, 0.0, -1
             n = 1
         t[n], c[n], source[n] = time[i], value, i
@@ -175,7 +198,7 @@ def area(method, t, c, top, first, last):
 
 
 @jit
-def terminal_slope(t, c, n, top, minimum, tolerance, own, chosen):
+def terminal_slope(rules, t, c, n, top, own, chosen):
     """Fit lambda_z by the best adjusted R²; return (reason, first window position).
 
     Windows are the last k points after Tmax with a positive, measured level. The largest adjusted R² is
@@ -186,7 +209,7 @@ def terminal_slope(t, c, n, top, minimum, tolerance, own, chosen):
     for i in range(top + 1, n):
         if c[i] > 0.0 and own[i]:
             points += 1
-    if top < 0 or points < minimum:
+    if top < 0 or points < rules.minimum:
         return TOO_FEW_POINTS, -1
     best_any = -math.inf
     # Two passes over the windows, from short to long: the maximum first, then the choice.
@@ -205,14 +228,14 @@ def terminal_slope(t, c, n, top, minimum, tolerance, own, chosen):
             stt += dt * (t[i] - mean_t)
             sty += dt * (y - mean_y)
             syy += dy * (y - mean_y)
-            if count < max(minimum, 2):
+            if count < max(rules.minimum, 2):
                 continue
             r2 = sty * sty / (stt * syy) if syy > 0.0 else 0.0
             adjusted = 1.0 - (1.0 - r2) * (count - 1) / (count - 2) if count > 2 else math.nan
             if choosing == 0:
                 if adjusted > best_any:
                     best_any = adjusted
-            elif sty < 0.0 and adjusted > best_any - tolerance:
+            elif sty < 0.0 and adjusted > best_any - rules.tolerance:
                 first = i
                 slope = sty / stt
                 chosen[0], chosen[1] = -slope, mean_y - slope * mean_t
@@ -236,7 +259,7 @@ def between(method, t, c, n, top, start, end):
 
 
 @jit
-def interval_area(method, tail, t, c, n, top, last, lambda_z, slope_reason, start, end):
+def interval_area(rules, t, c, n, top, last, lambda_z, slope_reason, start, end):
     """Area over one interval of a cleaned profile; return (value, reason).
 
     Up to the last positive sample the method interpolates. Beyond it, `TAIL_OWN` extrapolates with the lambda_z
@@ -247,7 +270,7 @@ def interval_area(method, tail, t, c, n, top, last, lambda_z, slope_reason, star
         return math.nan, NO_SAMPLE
     lead = 0.0
     if t[0] > start:
-        if tail == TAIL_PROFILE:
+        if rules.tail == TAIL_PROFILE:
             return math.nan, STARTS_LATE
         # PKNCA's interval AUC takes the level before the first sample as zero at the start.
         stop = min(end, t[0])
@@ -258,12 +281,12 @@ def interval_area(method, tail, t, c, n, top, last, lambda_z, slope_reason, star
     if last < 0:
         return 0.0, COMPUTED
     t_last, c_last = t[last], c[last]
-    total = lead + between(method, t, c, last + 1, top, start, min(end, t_last))
+    total = lead + between(rules.method, t, c, last + 1, top, start, min(end, t_last))
     if end <= t_last:
         return total, COMPUTED
     begin = max(start, t_last)
-    to_zero = tail == TAIL_PROFILE and last + 1 < n and not math.isinf(end)
-    if tail == TAIL_OWN:
+    to_zero = rules.tail == TAIL_PROFILE and last + 1 < n and not math.isinf(end)
+    if rules.tail == TAIL_OWN:
         # PKNCA takes the level at the end of the interval as observed where a (BLQ) sample lies there.
         for i in range(last + 1, n):
             to_zero = to_zero or t[i] == end
@@ -274,7 +297,7 @@ def interval_area(method, tail, t, c, n, top, last, lambda_z, slope_reason, star
             total += (stop - begin) * (2.0 * c_last - rate * (begin - t_last + stop - t_last)) / 2.0
         return total, COMPUTED
     if math.isnan(lambda_z):
-        return math.nan, (slope_reason if tail == TAIL_OWN or math.isinf(end) else NO_TERMINAL_PHASE)
+        return math.nan, (slope_reason if rules.tail == TAIL_OWN or math.isinf(end) else NO_TERMINAL_PHASE)
     ahead = math.exp(-lambda_z * (begin - t_last)) if begin > t_last else 1.0
     width = end - begin
     total += c_last * ahead * (1.0 if math.isinf(width) else -math.expm1(-lambda_z * width)) / lambda_z
@@ -283,28 +306,7 @@ def interval_area(method, tail, t, c, n, top, last, lambda_z, slope_reason, star
 
 @jit
 def analyse(
-    time,
-    level,
-    state,
-    lloq,
-    uloq,
-    predose_positive,
-    method,
-    axis,
-    actions,
-    values,
-    all_blq_zero,
-    anchor_zero,
-    tail,
-    minimum,
-    tolerance,
-    intervals,
-    out,
-    why,
-    out_intervals,
-    why_intervals,
-    used,
-    work,
+    time, level, state, lloq, uloq, anchor, rules, intervals, out, why, out_intervals, why_intervals, used, work
 ):
     """Compute all parameters of one profile.
 
@@ -318,17 +320,10 @@ def analyse(
     out[:] = math.nan
     why[:] = COMPUTED
     used[:] = 0
-    anchor = anchor_zero and not predose_positive
-    n = clean(time, level, state, lloq, 0.0, math.inf, axis, actions, values, anchor, t, c, source)
+    n = clean(time, level, state, lloq, 0.0, math.inf, rules, anchor == ANCHOR_ZERO, t, c, source)
 
-    n_blq, n_above, above_first, above_last, top_limit, low_limit = (
-        0,
-        0,
-        math.nan,
-        math.nan,
-        math.nan,
-        math.nan,
-    )
+    n_blq, n_above = 0, 0
+    above_first, above_last, top_limit, low_limit = math.nan, math.nan, math.nan, math.nan
     for i in range(time.size):
         if math.isnan(time[i]) or time[i] < 0.0:
             continue
@@ -344,7 +339,7 @@ def analyse(
             if not lloq[i] <= low_limit:
                 low_limit = lloq[i]
     for i in range(n):
-        own[i] = source[i] >= 0 and (state[source[i]] == QUANTIFIED or not anchor_zero)
+        own[i] = source[i] >= 0 and (state[source[i]] == QUANTIFIED or rules.imputed_counts)
     top, last = find_extremes(t, c, n)
 
     if n == 0 and n_above == 0 and n_blq == 0:
@@ -354,17 +349,17 @@ def analyse(
         return
     if last < 0 and n_above == 0:
         why[:] = ALL_BLQ
-        if all_blq_zero:
+        if rules.all_blq_zero:
             out[CMAX] = out[CLAST_OBS] = 0.0
             why[CMAX] = why[CLAST_OBS] = COMPUTED
         out[CMAX_LOWER], out[CMAX_UPPER] = 0.0, low_limit
         why[CMAX_LOWER] = COMPUTED
         why[CMAX_UPPER] = NO_BOUND if math.isnan(low_limit) else COMPUTED
         for index in (AUC_LAST, AUC_ALL, AUC_INF_OBS, AUC_INF_PRED):
-            if all_blq_zero and n > 0 and t[0] <= 0.0:
+            if rules.all_blq_zero and n > 0 and t[0] <= 0.0:
                 out[index], why[index] = 0.0, COMPUTED
         for k in range(intervals.shape[0]):
-            if all_blq_zero and n > 0:
+            if rules.all_blq_zero and n > 0:
                 out_intervals[k], why_intervals[k] = 0.0, COMPUTED
                 if t[0] > intervals[k, 0]:
                     out_intervals[k], why_intervals[k] = math.nan, STARTS_LATE
@@ -385,7 +380,7 @@ def analyse(
     for i in range(n):
         if c[i] > 0.0 and source[i] >= 0 and state[source[i]] == QUANTIFIED:
             measured = i
-    slope_why, first = terminal_slope(t, c, n, from_position, minimum, tolerance, own, chosen)
+    slope_why, first = terminal_slope(rules, t, c, n, from_position, own, chosen)
     lambda_z = math.nan
     if slope_why == COMPUTED:
         lambda_z = chosen[0]
@@ -429,15 +424,8 @@ def analyse(
                     level,
                     state,
                     lloq,
-                    method,
-                    axis,
-                    actions,
-                    values,
+                    rules,
                     anchor,
-                    predose_positive,
-                    tail,
-                    minimum,
-                    tolerance,
                     t,
                     c,
                     n,
@@ -445,10 +433,9 @@ def analyse(
                     last,
                     lambda_z,
                     slope_why,
-                    intervals,
-                    k,
-                    out_intervals,
-                    why_intervals,
+                    intervals[k],
+                    out_intervals[k:],
+                    why_intervals[k:],
                 )
         return
     out[CMAX], out[TMAX] = c[top], t[top]
@@ -457,16 +444,16 @@ def analyse(
     if n == 1:
         area_why = ONE_SAMPLE
     elif t[0] > 0.0:
-        area_why = PREDOSE_POSITIVE if (anchor_zero and predose_positive) else STARTS_LATE
+        area_why = PREDOSE_POSITIVE if anchor == ANCHOR_REFUSED else STARTS_LATE
     else:
         area_why = COMPUTED
     if area_why == COMPUTED:
-        auc_last = area(method, t, c, top, 0, last)
+        auc_last = area(rules.method, t, c, top, 0, last)
         out[AUC_LAST] = auc_last
         triangle = 0.5 * (t[last + 1] - t[last]) * c[last] if last + 1 < n else 0.0
         out[AUC_ALL] = auc_last + triangle
         if source[0] < 0 and auc_last > 0.0:
-            out[AUC_PCT_ANCHOR] = 100.0 * segment_area(method, t[0], c[0], t[1], c[1], top == 0) / auc_last
+            out[AUC_PCT_ANCHOR] = 100.0 * segment_area(rules.method, t[0], c[0], t[1], c[1], top == 0) / auc_last
         else:
             out[AUC_PCT_ANCHOR] = 0.0
         if slope_why == COMPUTED:
@@ -484,15 +471,8 @@ def analyse(
             level,
             state,
             lloq,
-            method,
-            axis,
-            actions,
-            values,
+            rules,
             anchor,
-            anchor_zero and predose_positive,
-            tail,
-            minimum,
-            tolerance,
             t,
             c,
             n,
@@ -500,83 +480,35 @@ def analyse(
             last,
             lambda_z,
             slope_why,
-            intervals,
-            k,
-            out_intervals,
-            why_intervals,
+            intervals[k],
+            out_intervals[k:],
+            why_intervals[k:],
         )
 
 
 @jit
-def own_interval(
-    time,
-    level,
-    state,
-    lloq,
-    method,
-    axis,
-    actions,
-    values,
-    anchor,
-    predose_positive,
-    tail,
-    minimum,
-    tolerance,
-    t,
-    c,
-    n,
-    top,
-    last,
-    lambda_z,
-    slope_why,
-    intervals,
-    k,
-    out_intervals,
-    why_intervals,
-):
-    """Area over interval `k`, with the lambda_z that the preset asks for."""
-    start, end = intervals[k, 0], intervals[k, 1]
-    if tail == TAIL_OWN and not (start == 0.0 and math.isinf(end)):
+def own_interval(time, level, state, lloq, rules, anchor, t, c, n, top, last, lambda_z, slope_why, interval, out, why):
+    """Area over one interval into the first place of `out`, with the lambda_z that the rules ask for."""
+    start, end = interval[0], interval[1]
+    if rules.tail == TAIL_OWN and not (start == 0.0 and math.isinf(end)):
         t2, c2 = np.empty(t.size), np.empty(t.size)
         source2 = np.empty(t.size, dtype=np.int64)
         own2 = np.empty(t.size, dtype=np.bool_)
         chosen2 = np.empty(5)
-        m = clean(time, level, state, lloq, start, end, axis, actions, values, anchor, t2, c2, source2)
+        m = clean(time, level, state, lloq, start, end, rules, anchor == ANCHOR_ZERO, t2, c2, source2)
         for i in range(m):
-            own2[i] = source2[i] >= 0
+            own2[i] = source2[i] >= 0 and (state[source2[i]] == QUANTIFIED or rules.imputed_counts)
         top2, _ = find_extremes(t2, c2, m)
-        slope_why, _ = terminal_slope(t2, c2, m, top2, minimum, tolerance, own2, chosen2)
+        slope_why, _ = terminal_slope(rules, t2, c2, m, top2, own2, chosen2)
         lambda_z = chosen2[0] if slope_why == COMPUTED else math.nan
-    value, reason = interval_area(method, tail, t, c, n, top, last, lambda_z, slope_why, start, end)
-    if reason == STARTS_LATE and predose_positive:
+    value, reason = interval_area(rules, t, c, n, top, last, lambda_z, slope_why, start, end)
+    if reason == STARTS_LATE and anchor == ANCHOR_REFUSED:
         reason = PREDOSE_POSITIVE
-    out_intervals[k], why_intervals[k] = value, reason
+    out[0], why[0] = value, reason
 
 
 @jit
-def analyse_all(
-    time,
-    level,
-    state,
-    lloq,
-    uloq,
-    predose_positive,
-    method,
-    axis,
-    actions,
-    values,
-    all_blq_zero,
-    anchor_zero,
-    tail,
-    minimum,
-    tolerance,
-    intervals,
-    out,
-    why,
-    out_intervals,
-    why_intervals,
-    used,
-):
+def analyse_all(time, level, state, lloq, uloq, anchor, rules, intervals, out, why, out_intervals, why_intervals, used):
     """Compute all parameters of every profile; the first axis is the profile."""
     work = np.empty((3, time.shape[1] + 1))
     for p in range(time.shape[0]):
@@ -586,16 +518,8 @@ def analyse_all(
             state[p],
             lloq[p],
             uloq[p],
-            predose_positive[p],
-            method,
-            axis,
-            actions,
-            values,
-            all_blq_zero,
-            anchor_zero,
-            tail,
-            minimum,
-            tolerance,
+            anchor[p],
+            rules,
             intervals,
             out[p],
             why[p],

@@ -13,6 +13,7 @@ from ..cohorts import profiles_of
 from ..errors import InputError
 from ..provenance import content_hash, result_attrs, settings_json
 from ..schema import BLQ_STATUSES, Excluded, Status
+from .cautions import CAUTIONS, Limits, find_cautions
 from .parameters import PARAMETERS
 from .reasons import flag_attrs
 from .rules import AUC_METHODS, Anchor, Preset, check_auc_method, find_preset
@@ -48,7 +49,9 @@ def nca(
     intervals : sequence of (start, end)
         Intervals for ``auc_interval``, in days; the end may be infinite.
     anchor : {"none", "zero"}, optional
-        What stands at time 0 where no sample lies at or before it; default is the preset's.
+        What stands at time 0 where no sample lies at or before it; default is the preset's. An anchor is used
+        where the first sample lies at most 7 days after infusion, and never after a positive sample before it;
+        ``auc_pct_anchor`` is the share of ``auc_last`` that rests on it.
     times : {"actual", "nominal"}
         Which times are used.
     group : str
@@ -59,8 +62,9 @@ def nca(
     Dataset
         Over (patient, matrix): the parameters of `PARAMETERS` (units in ``units``), ``auc_interval`` over
         ``interval``, ``reason_code`` over ``parameter`` and ``interval_reason_code`` (0 where a value was
-        computed), the samples (``time``, ``level``, ``status``) with ``lambda_z_used``, and per profile
-        ``n_quantified``, ``n_blq``, ``first_time``, ``last_time``.
+        computed), ``caution_code`` over ``caution`` (1 where one holds, see `cautions_table`), the samples
+        (``time``, ``level``, ``status``) with ``lambda_z_used``, and per profile ``n_quantified``, ``n_blq``,
+        ``first_time``, ``last_time``.
 
     Raises
     ------
@@ -97,6 +101,7 @@ def nca(
         "intervals": spans.tolist(),
         "times": times,
         "rules": dataclasses.asdict(rules),
+        "caution_limits": dataclasses.asdict(Limits()),
         "group": group,
     }
     return _result(profiles, time, spans, tables, settings, content_hash(data))
@@ -174,6 +179,12 @@ def _run(
     level = flat("level")
     positive = ((state == kernel.QUANTIFIED) & (level > 0)) | (state == kernel.ABOVE)
     predose = (positive & (times < 0)).any(axis=1)
+    usable = (state != kernel.UNUSABLE) & (times >= 0)
+    first_time = np.where(usable, times, np.inf).min(axis=1, initial=np.inf)
+    anchors = np.full(count, kernel.ANCHOR_NONE, dtype=np.int8)
+    if rules.anchor == "zero":
+        anchors[first_time <= rules.anchor_gap] = kernel.ANCHOR_ZERO
+        anchors[predose] = kernel.ANCHOR_REFUSED
     # A quantified zero is no level for a logarithm: it is treated as BLQ.
     state[(state == kernel.QUANTIFIED) & (level == 0)] = kernel.BLQ
     codes = {"keep": kernel.ACTION_ZERO, "drop": kernel.ACTION_DROP, "keep first": kernel.ACTION_FIRST_ZERO}
@@ -185,32 +196,33 @@ def _run(
         "interval_why": np.empty((count, len(spans)), dtype=np.int8),
         "used": np.empty((count, width), dtype=np.int8),
     }
-    kernel.analyse_all(
-        times,
-        level,
-        state,
-        flat("lloq"),
-        flat("uloq"),
-        predose,
-        AUC_METHODS.index(method),
-        kernel.AXIS_MEASURED,
-        actions,
-        np.zeros(3),
-        rules.all_blq_is_zero,
-        rules.anchor == "zero",
-        kernel.TAIL_OWN if rules.own_lambda_z else kernel.TAIL_PROFILE,
-        rules.min_points,
-        rules.tolerance,
-        spans,
-        *tables.values(),
+    kernel_rules = kernel.Rules(
+        method=AUC_METHODS.index(method),
+        axis=kernel.AXIS_MEASURED,
+        actions=actions,
+        values=np.zeros(3),
+        all_blq_zero=rules.all_blq_is_zero,
+        imputed_counts=False,
+        tail=kernel.TAIL_OWN if rules.own_lambda_z else kernel.TAIL_PROFILE,
+        minimum=rules.min_points,
+        tolerance=rules.tolerance,
     )
-    usable = (state != kernel.UNUSABLE) & (times >= 0)
+    kernel.analyse_all(times, level, state, flat("lloq"), flat("uloq"), anchors, kernel_rules, spans, *tables.values())
     tables["n_quantified"] = ((state == kernel.QUANTIFIED) & usable).sum(axis=1).astype(np.float64)
     tables["n_blq"] = ((state == kernel.BLQ) & usable).sum(axis=1).astype(np.float64)
-    tables["first_time"] = np.where(usable, times, np.inf).min(axis=1, initial=np.inf)
+    tables["first_time"] = first_time
     tables["last_time"] = np.where(usable, times, -np.inf).max(axis=1, initial=-np.inf)
     for name in ("first_time", "last_time"):
         tables[name] = np.where(np.isfinite(tables[name]), tables[name], np.nan)
+    names = dict(zip(PARAMETERS, tables["out"].T, strict=True))
+    seen = {
+        "level": np.where((state == kernel.QUANTIFIED) & usable, level, np.nan),
+        "time": times,
+        "lloq": flat("lloq"),
+        "usable": usable,
+    }
+    ends = {name: tables[name] for name in ("first_time", "last_time")}
+    tables["caution"] = find_cautions(names | ends, seen, Limits())
     return {name: table.reshape(*lead, *table.shape[1:]) for name, table in tables.items()}
 
 
@@ -262,6 +274,15 @@ def _result(
         tables["interval_why"],
         {"long_name": "why an area is missing", **flag_attrs()},
     )
+    variables["caution_code"] = (
+        (*lead, "caution"),
+        tables["caution"],
+        {
+            "long_name": "what the profile cannot say",
+            "flag_values": np.array([0, 1], dtype=np.int8),
+            "flag_meanings": "no yes",
+        },
+    )
     variables["time"] = (dims, time, {"long_name": "time used", "units": TIME_UNIT})
     for name in ("level", "status", "lloq"):
         if name in profiles:
@@ -280,6 +301,7 @@ def _result(
         str(name): coord.variable for name, coord in profiles.coords.items() if set(coord.dims) <= set(lead)
     }
     coords["parameter"] = ("parameter", np.array(list(PARAMETERS), dtype=object))
+    coords["caution"] = ("caution", np.array(list(CAUTIONS), dtype=object))
     coords["interval"] = ("interval", np.array([interval_label(a, b) for a, b in spans], dtype=object))
     coords["interval_start"] = ("interval", spans[:, 0].copy(), {"units": TIME_UNIT})
     coords["interval_end"] = ("interval", spans[:, 1].copy(), {"units": TIME_UNIT})

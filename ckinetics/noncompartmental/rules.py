@@ -27,6 +27,7 @@ class Preset:
     all_blq_is_zero : whether Cmax and areas of a patient without any quantified sample are 0
     anchor : "zero" puts a level of 0 at time 0 where no sample lies at or before it (a transgene is absent
         before infusion); "none" leaves areas from 0 missing
+    anchor_gap : days from 0 to the first sample up to which an anchor is used; beyond, areas are missing
     own_lambda_z : areas over an interval extend with the lambda_z of the interval's own samples, else with
         the profile's and never over a BLQ sample
     min_points : samples that a terminal line needs
@@ -41,6 +42,7 @@ class Preset:
     blq_last: BlqAction = "keep"
     all_blq_is_zero: bool = False
     anchor: Anchor = "none"
+    anchor_gap: float = 7.0
     own_lambda_z: bool = False
     min_points: int = 3
     tolerance: float = 1e-4
