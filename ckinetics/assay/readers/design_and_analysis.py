@@ -1,0 +1,138 @@
+"""QuantStudio: workbooks of Design & Analysis 1.5 and 2 and of Diomni, and older text and CSV exports.
+
+Wells are on the sheet ``Results`` (Diomni: ``Primary_result``). The nominal quantity of standards, the
+quantity that the software calculated for samples, and its printed curve are only on ``Standard Curve
+Result``, and are joined by well and target. Operator names and paths in the metadata are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...errors import FileFormatError
+from ..cells import fold, number_of, text_of, well_of
+from ..sources import Source
+from .table import Family, Header, Options, Reading, body_rows, find_header, quantity_of, read_wells
+
+COLUMNS = {
+    "position": ("Well Position", "Well"),
+    "sample": ("Sample", "Sample Name"),
+    "target": ("Target", "Target Name"),
+    "task": ("Task",),
+    "dye": ("Reporter", "Dye"),
+    "cq": ("Cq", "CT", "CRT"),
+    "omit": ("Omit",),
+    "quantity": ("Quantity",),
+    "amp_status": ("Amp Status",),
+    "issues": ("Result Quality Issues",),
+    "curve_quality": ("Curve Quality",),
+    "vendor_slope": ("Slope",),
+    "vendor_intercept": ("Y-Intercept",),
+    "vendor_r_squared": ("R2", "R(superscript 2)"),
+    "vendor_efficiency": ("Efficiency",),
+}
+TASKS = {
+    "standard": "standard",
+    "unknown": "unknown",
+    "ntc": "ntc",
+    "ipc": "ipc",
+    "blocked ipc": "nac",  # a well in which amplification is blocked
+    "positive control": "positive",
+}
+FLAGS = ("CQCONF", "HIGHSD", "OUTLIERRG", "NOISE", "SPIKE", "NOAMP", "PRFDROP", "PRFLOW", "EXPFAIL", "BADROX")
+_CURVE = "standard curve result"
+_VENDOR = ("vendor_slope", "vendor_intercept", "vendor_r_squared", "vendor_efficiency")
+
+
+def read(family: Family, source: Source, header: Header, options: Options) -> Reading:
+    """Read the wells, and join quantities and the printed curve where there is a sheet of them."""
+    metadata = _metadata(source, header)
+    n_wells = _n_wells(metadata)
+    rows = read_wells(family, source, header, options, n_wells=n_wells)
+    by_number = {row.number: row for row in body_rows(source, header)}
+    for well in rows:
+        row = by_number[int(well["row"])]
+        well["vendor_flags"] = _flags(header, row)
+        well |= _curve_numbers(source, header, row)
+    curve = find_header(source, family, sheets=(_CURVE,)) if source.is_workbook else None
+    if curve is not None and curve.sheet != header.sheet and fold(curve.sheet) == _CURVE:
+        _join(source, curve, rows, options, n_wells)
+    return Reading(rows, _software(metadata))
+
+
+def _join(source: Source, curve: Header, rows: list[dict[str, Any]], options: Options, n_wells: int) -> None:
+    by_well = {(well["well_name"], well["target"]): well for well in rows}
+    for row in body_rows(source, curve):
+        try:
+            key = (well_of(curve.cell(row, "position"), n_wells=n_wells), text_of(curve.cell(row, "target")))
+            well = by_well.get(key)
+            if well is None:
+                continue
+            well |= _curve_numbers(source, curve, row)
+            well |= quantity_of(curve.cell(row, "quantity"), well["role"], unit=options.quantity_unit)
+        except ValueError as err:
+            message = getattr(err, "message", str(err))
+            raise FileFormatError(message, file=source.path, sheet=curve.sheet, row=row.number) from None
+
+
+def _curve_numbers(source: Source, header: Header, row: Any) -> dict[str, float]:
+    found = {}
+    for name in _VENDOR:
+        try:
+            value = number_of(header.cell(row, name), decimal=source.decimal)
+        except ValueError as err:
+            raise FileFormatError(
+                f"{name.removeprefix('vendor_')}: {err}", file=source.path, sheet=header.sheet, row=row.number
+            ) from None
+        if value == value:  # not NaN
+            found[name] = value
+    return found
+
+
+def _flags(header: Header, row: Any) -> str:
+    found = []
+    status = text_of(header.cell(row, "amp_status"))
+    if status and fold(status) != "amp":
+        found.append(f"Amp Status {status}")
+    found += [text for name in ("curve_quality", "issues") if (text := text_of(header.cell(row, name)))]
+    for at, name in enumerate(header.names):
+        if name in FLAGS and at < len(row.cells) and fold(row.cells[at]) in ("y", "true"):
+            found.append(name)
+    return "; ".join(found)
+
+
+def _metadata(source: Source, header: Header) -> dict[str, str]:
+    """Return the software's and the block's lines above the header, and no other."""
+    found = {}
+    for row in source.rows(header.sheet)[: header.index]:
+        texts = [text for text in map(text_of, row.cells) if text]
+        if len(texts) == 1 and " = " in texts[0]:  # "* Block Type = 96-Well Block" of the older text export
+            texts = texts[0].lstrip("* ").split(" = ", 1)
+        if len(texts) >= 2 and (fold(texts[0]).startswith("software") or fold(texts[0]) == "block type"):
+            found[fold(texts[0])] = texts[1]
+    return found
+
+
+def _n_wells(metadata: dict[str, str]) -> int:
+    size = re.search(r"(\d+)[- ]?well", metadata.get("block type", ""), re.IGNORECASE)
+    return int(size[1]) if size else 0
+
+
+def _software(metadata: dict[str, str]) -> str:
+    if "software name and version" in metadata:
+        return metadata["software name and version"]
+    parts = (metadata.get("software name", ""), metadata.get("software version", ""))
+    return " ".join(part for part in parts if part)
+
+
+FAMILY = Family(
+    name="design_and_analysis",
+    title="QuantStudio Design & Analysis",
+    columns=COLUMNS,
+    required=("position", "task", "cq"),
+    tasks=TASKS,
+    read=read,
+    sheets=("results", "primary result", _CURVE),
+    full_rows=False,
+)

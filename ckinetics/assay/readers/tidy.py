@@ -1,0 +1,56 @@
+"""The plain tidy table: one row a well and target, as CSV or in a workbook.
+
+Columns ``well, sample, target, role (or task), cq`` and, optionally, ``quantity`` (nominal copies of a
+standard; for a sample the result of other software, kept beside and never used), ``quantity_unit``,
+``omit``, ``dye`` and ``run_id`` (where one file holds several plates).
+"""
+
+from __future__ import annotations
+
+from ..sources import Source
+from .table import Family, Header, Options, Reading, read_wells
+
+COLUMNS = {
+    "position": ("well", "well position", "well name", "position"),
+    "sample": ("sample", "sample name"),
+    "target": ("target", "target name"),
+    "task": ("role", "task"),
+    "cq": ("cq", "ct", "cp"),
+    "quantity": ("quantity", "nominal copies", "copies"),
+    "quantity_unit": ("quantity unit", "quantity units"),
+    "omit": ("omit", "omitted"),
+    "dye": ("dye", "reporter", "fluor"),
+    "run_id": ("run id", "run", "plate"),
+}
+TASKS = {
+    "standard": "standard",
+    "std": "standard",
+    "unknown": "unknown",
+    "unk": "unknown",
+    "unkn": "unknown",
+    "qc": "qc",
+    "ntc": "ntc",
+    "nac": "nac",
+    "blocked ipc": "nac",
+    "nec": "nec",
+    "ipc": "ipc",
+    "positive": "positive",
+    "positive control": "positive",
+    "pos": "positive",
+    "pos ctrl": "positive",
+}
+
+
+def read(family: Family, source: Source, header: Header, options: Options) -> Reading:
+    """Read the wells."""
+    return Reading(read_wells(family, source, header, options))
+
+
+FAMILY = Family(
+    name="tidy",
+    title="tidy well table",
+    columns=COLUMNS,
+    required=("position", "sample", "target", "task", "cq"),
+    tasks=TASKS,
+    read=read,
+)
