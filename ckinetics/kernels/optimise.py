@@ -1,0 +1,129 @@
+"""Small dense helpers of the generated fit loops: transforms, and one damped step inside bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .jit import jit
+
+NONE = 0
+LOG = 1
+LOGIT = 2
+
+MAX_STEP = 2.0
+
+
+@jit
+def to_natural(u: float, transform: int, low: float, high: float) -> float:
+    """Return a parameter's value from its value on the estimation scale."""
+    if transform == LOG:
+        return math.exp(u)
+    if transform == LOGIT:
+        return low + (high - low) / (1.0 + math.exp(-u))
+    return u
+
+
+@jit
+def to_estimation(x: float, transform: int, low: float, high: float) -> float:
+    """Return a parameter's value on the estimation scale."""
+    if transform == LOG:
+        return math.log(x)
+    if transform == LOGIT:
+        return math.log((x - low) / (high - x))
+    return x
+
+
+@jit
+def natural_slope(x: float, transform: int, low: float, high: float) -> float:
+    """Return d(natural)/d(estimation scale) at the natural value `x`."""
+    if transform == LOG:
+        return x
+    if transform == LOGIT:
+        return (x - low) * (high - x) / (high - low)
+    return 1.0
+
+
+@jit
+def solve_positive_definite(a: np.ndarray, b: np.ndarray, n: int) -> bool:
+    """Solve a·x = b for the first n rows by Cholesky, in place: `b` becomes x; False when that fails."""
+    for j in range(n):
+        pivot = a[j, j]
+        for k in range(j):
+            pivot -= a[j, k] * a[j, k]
+        if not pivot > 0.0:
+            return False
+        a[j, j] = math.sqrt(pivot)
+        for i in range(j + 1, n):
+            value = a[i, j]
+            for k in range(j):
+                value -= a[i, k] * a[j, k]
+            a[i, j] = value / a[j, j]
+    for i in range(n):
+        value = b[i]
+        for k in range(i):
+            value -= a[i, k] * b[k]
+        b[i] = value / a[i, i]
+    for i in range(n - 1, -1, -1):
+        value = b[i]
+        for k in range(i + 1, n):
+            value -= a[k, i] * b[k]
+        b[i] = value / a[i, i]
+    return True
+
+
+@jit
+def damped_step(
+    gradient: np.ndarray,
+    information: np.ndarray,
+    damping: float,
+    u: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    step: np.ndarray,
+    matrix: np.ndarray,
+    right: np.ndarray,
+    index: np.ndarray,
+) -> float:
+    """Fill `step` with the Levenberg-Marquardt step inside bounds; return the decrease that it predicts.
+
+    A coordinate at a bound whose gradient points outwards stays there, so a minimum on a bound is found
+    exactly. Where low equals high the coordinate is fixed. `matrix`, `right` and `index` are work space.
+    Steps are shortened to MAX_STEP on the estimation scale.
+    """
+    size = len(u)
+    n = 0
+    for k in range(size):
+        step[k] = 0.0
+        outwards = (u[k] <= low[k] and gradient[k] >= 0.0) or (u[k] >= high[k] and gradient[k] <= 0.0)
+        if low[k] < high[k] and not outwards:
+            index[n] = k
+            n += 1
+    if n == 0:
+        return 0.0
+    largest = 0.0
+    for i in range(n):
+        largest = max(largest, information[index[i], index[i]])
+    for i in range(n):
+        for j in range(n):
+            matrix[i, j] = information[index[i], index[j]]
+        # The floor lets a coordinate that the data say nothing of stay where it is.
+        matrix[i, i] += damping * max(information[index[i], index[i]], 1e-6 * largest) + 1e-14 * largest + 1e-300
+        right[i] = -gradient[index[i]]
+    if not solve_positive_definite(matrix, right, n):
+        return -1.0
+    longest = 0.0
+    for i in range(n):
+        longest = max(longest, abs(right[i]))
+    shorten = 1.0 if longest <= MAX_STEP else MAX_STEP / longest
+    for i in range(n):
+        k = index[i]
+        step[k] = min(max(u[k] + shorten * right[i], low[k]), high[k]) - u[k]
+    decrease = 0.0
+    for i in range(size):
+        curved = 0.0
+        for j in range(size):
+            curved += information[i, j] * step[j]
+        decrease -= step[i] * (gradient[i] + 0.5 * curved)
+    return decrease

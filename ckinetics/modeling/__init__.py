@@ -1,0 +1,5 @@
+"""Models: file, specification, symbols, generated module, library."""
+
+from .library import Model, check_examples, list_models, load_model, model_folder, read_model
+
+__all__ = ["Model", "check_examples", "list_models", "load_model", "model_folder", "read_model"]

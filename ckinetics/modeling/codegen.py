@@ -1,0 +1,218 @@
+"""From a model in symbols to one numba module: its text, its place in the cache, its import.
+
+The module lies in the user's cache folder under a name that hashes the model's text, everything in
+``ckinetics.modeling`` (templates too), the kernels and the versions, so an edit of any of them makes a new
+module. It is imported under that same name in every process, which numba's disk cache needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import re
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from ..errors import JobError, ModelFileError
+from ..jobs import write_text
+from ..kernels.jit import cache_root, kernel_stamp
+
+if TYPE_CHECKING:
+    import sympy
+
+    from .derivatives import SymbolicModel
+    from .library import Model
+
+TEMPLATES = Path(__file__).parent / "templates"
+_IMPORT_LOCK = threading.Lock()
+_END = "# sha256 of the text above: "
+
+
+def module_name(model: Model) -> str:
+    """Return the name of a model's generated module: the same in every process, new after any edit."""
+    digest = hashlib.sha256(f"{__version__} {kernel_stamp()} {generator_stamp()} {model.name}\n".encode())
+    digest.update(model.text.encode())
+    return f"ckinetics_model_{re.sub(r'[^A-Za-z0-9_]', '_', model.name)}_{digest.hexdigest()[:20]}"
+
+
+def generator_stamp() -> str:
+    """Return a hash over everything that writes modules: this package's code, its templates, sympy and jinja2."""
+    return _stamp(Path(__file__).parent)
+
+
+@functools.cache
+def _stamp(folder: Path) -> str:
+    from importlib.metadata import version
+
+    digest = hashlib.sha256(f"sympy {version('sympy')} jinja2 {version('jinja2')}".encode())
+    for path in sorted([*folder.glob("*.py"), *(folder / "templates").glob("*.j2")]):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def compiled_module(model: Model) -> ModuleType:
+    """Return the generated module of a model, written and imported where that has not happened yet.
+
+    Where nothing can be written the module lives in memory only, and is compiled again in every process.
+
+    Raises
+    ------
+    ModelFileError
+        An output has no closed form.
+    """
+    name = module_name(model)
+    with _IMPORT_LOCK:
+        if name in sys.modules:
+            return sys.modules[name]
+        path = _module_file(name, model)
+        if path is None:
+            module = ModuleType(name)
+            exec(compile(generate_source(model), f"<{name}>", "exec"), module.__dict__)
+        else:
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None and spec.loader is not None  # noqa: PT018  (a .py file always has both)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        sys.modules[name] = module
+        return module
+
+
+def _module_file(name: str, model: Model) -> Path | None:
+    root = cache_root()
+    if root is None:
+        return None
+    path = root / "models" / f"{name}.py"
+    # A file that is whole is never written again: numba's cache goes by its modification time.
+    if _is_whole(path):
+        return path
+    try:
+        source = generate_source(model)
+        write_text(path, source + _END + hashlib.sha256(source.encode()).hexdigest() + "\n")
+    except JobError:
+        return None
+    return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        source, mark, digest = path.read_text(encoding="utf-8").rpartition(_END)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(mark) and hashlib.sha256(source.encode()).hexdigest() == digest.strip()
+
+
+def generate_source(model: Model) -> str:
+    """Return the text of a model's module.
+
+    It holds, compiled on first call: for each output ``curve_NAME(times, theta, out)``,
+    ``curve_NAME_with_gradient(times, theta, out, grad)`` and ``curves_NAME`` over rows; ``derived``,
+    ``phase_ends``, ``start_values`` and ``equivalent``; and, where an output has a residual error, the fit
+    loop ``fit_patients``. theta holds the parameters on the natural scale in the order of the file.
+    """
+    import jinja2
+
+    symbolic = model.symbolic
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    order = {name: at for at, name in enumerate(symbolic.parameters)}
+    return environment.get_template("module.py.j2").render(
+        name=model.name,
+        parameters=[symbol.name for symbol in symbolic.parameters.values()],
+        outputs=[_output(symbolic, name, model) for name in symbolic.outputs],
+        derived=[_code(value) for value in symbolic.derived.values()],
+        ends=[_code(phase.ends_at) for phase in symbolic.phases if phase.ends_at is not None],
+        features=[symbol.name for symbol in symbolic.features.values()],
+        guesses=[
+            [(order[name], _code(values[min(at, len(values) - 1)])) for name, values in symbolic.starts.items()]
+            for at in range(symbolic.n_guesses)
+        ],
+        equivalent=[
+            {"when": _code(when), "changes": [(order[name], _code(value)) for name, value in values.items()]}
+            for when, values in symbolic.equivalent
+        ],
+        fitted=model.fitted_output,
+    )
+
+
+def _output(symbolic: SymbolicModel, name: str, model: Model) -> dict[str, Any]:
+    if any(name not in phase.closed_form for phase in symbolic.phases):
+        raise ModelFileError(
+            f"table [outputs.{name}], key 'closed_form': the output has no closed form, so it cannot be evaluated; "
+            "give one per phase",
+            file=model.file or None,
+        )
+    variants: dict[str, list[dict[str, Any]]] = {"plain": [], "full": []}
+    for number, phase in enumerate(symbolic.phases):
+        value = phase.closed_form[name]
+        variants["plain"].append(_phase_code(f"c{number}_", phase.ends_at, value, []))
+        variants["full"].append(_phase_code(f"c{number}_", phase.ends_at, value, symbolic.gradient(value)))
+    return {"name": name, **variants}
+
+
+def _phase_code(prefix: str, end: sympy.Expr | None, value: sympy.Expr, gradient: list[sympy.Expr]) -> dict[str, Any]:
+    """Return one phase's statements; those that do not hold the time stand before the loop over times."""
+    import sympy
+
+    from .expressions import TIME
+
+    ends = [] if end is None else [end]
+    symbols = (sympy.Symbol(f"{prefix}{n}", real=True) for n in range(10**6))
+    replaced, results = sympy.cse([*ends, value, *gradient], symbols=symbols)
+    varying = {TIME}
+    before, inside = [], []
+    for symbol, expression in replaced:
+        if expression.free_symbols & varying:
+            varying.add(symbol)
+            inside.append((symbol.name, _code(expression)))
+        else:
+            before.append((symbol.name, _code(expression)))
+    end_code = None
+    if end is not None:
+        end_code = f"{prefix}end"
+        before.append((end_code, _code(results[0])))
+        results = results[1:]
+    return {
+        "before": before,
+        "inside": inside,
+        "end": end_code,
+        "value": _code(results[0]),
+        "gradient": [_code(result) for result in results[1:]],
+    }
+
+
+def _code(expression: sympy.Basic) -> str:
+    """Return an expression as Python code of numpy scalars."""
+    return str(_printer().doprint(expression))
+
+
+@functools.cache
+def _printer() -> Any:
+    from sympy.printing.pycode import PythonCodePrinter
+
+    class Printer(PythonCodePrinter):
+        """Functions of numpy, which numba compiles and which give inf where math would raise."""
+
+        def _print_Float(self, expr: Any) -> str:
+            return repr(float(expr))
+
+        def _print_Rational(self, expr: Any) -> str:
+            return f"({expr.p}/{expr.q})"
+
+        def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+            return str(self._hprint_Pow(expr, rational=rational, sqrt="np.sqrt"))
+
+    names = {"exp": "exp", "log": "log", "log1p": "log1p", "expm1": "expm1"}
+    functions = {name: f"np.{function}" for name, function in names.items()}
+    return Printer({"user_functions": functions})

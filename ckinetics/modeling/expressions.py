@@ -1,0 +1,243 @@
+"""Expressions of a model file: a whitelist over Python's ``ast``, turned into sympy. Nothing is evaluated as code.
+
+Allowed are numbers, known names, ``+ - * / **``, unary minus and plus, comparisons (in the condition of
+`where`), and the functions of `FUNCTIONS`. Any name is harmless: ``lambda``, ``exp`` and ``x`` may be
+parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sympy
+from sympy.codegen.cfunctions import expm1, log1p
+
+from ..errors import ModelFileError
+
+TIME = sympy.Symbol("t", real=True)
+MAX_LENGTH = 10_000
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+# A prefix before parsing, so that a name that is a Python keyword parses like any other.
+_PREFIX = "n_"
+
+
+def _where(condition: Any, yes: Any, no: Any) -> Any:
+    return sympy.Piecewise((yes, condition), (no, True))
+
+
+def _larger(first: Any, *others: Any) -> Any:
+    for other in others:
+        first = _where(first >= other, first, other)
+    return first
+
+
+def _smaller(first: Any, *others: Any) -> Any:
+    for other in others:
+        first = _where(first <= other, first, other)
+    return first
+
+
+def _hill(x: Any, n: Any, K: Any) -> Any:
+    return x**n / (K**n + x**n)
+
+
+# name: (fewest, most arguments, symbolic form, numeric form)
+FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any], Callable[..., float]]] = {
+    "exp": (1, 1, sympy.exp, math.exp),
+    "log": (1, 1, sympy.log, math.log),
+    "sqrt": (1, 1, sympy.sqrt, math.sqrt),
+    "log1p": (1, 1, log1p, math.log1p),
+    "expm1": (1, 1, expm1, math.expm1),
+    "abs": (1, 1, lambda x: _where(x >= 0, x, -x), abs),
+    "min": (2, 9, _smaller, min),
+    "max": (2, 9, _larger, max),
+    "hill": (3, 3, _hill, _hill),
+    "where": (3, 3, _where, lambda condition, yes, no: yes if condition else no),
+}
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+_COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def parse_expression(
+    text: str, symbols: Mapping[str, sympy.Expr], *, where: str = "expression", file: str = ""
+) -> sympy.Expr:
+    """Return an expression as sympy.
+
+    Parameters
+    ----------
+    text : str
+        The expression.
+    symbols : mapping of str to sympy expression
+        What each name stands for; other names are refused.
+    where : str
+        Table and key of the model file, for messages.
+    file : str
+        The model file, for messages.
+
+    Returns
+    -------
+    sympy.Expr
+        A number stays a number; ``where``, ``min``, ``max`` and ``abs`` become ``Piecewise``, whose
+        derivative is one-sided.
+
+    Raises
+    ------
+    ModelFileError
+        Syntax, an unknown name (with the nearest known ones), or anything that the whitelist lacks.
+
+    Examples
+    --------
+    >>> E, k = sympy.symbols("E k", real=True)
+    >>> parse_expression("-lambda*E/2", {"E": E, "lambda": k})
+    -E*k/2
+    """
+    return _parse(text, symbols, where, file, condition=False)
+
+
+def parse_condition(
+    text: str, symbols: Mapping[str, sympy.Expr], *, where: str = "condition", file: str = ""
+) -> sympy.Basic:
+    """Return a comparison such as ``beta > alpha`` as sympy; otherwise as `parse_expression`."""
+    return _parse(text, symbols, where, file, condition=True)
+
+
+def _parse(text: str, symbols: Mapping[str, Any], where: str, file: str, *, condition: bool) -> Any:
+    reader = _Reader(symbols, where, file, text)
+    if len(text) > MAX_LENGTH:
+        reader.refuse(f"is longer than {MAX_LENGTH} characters: split it with [definitions]")
+    if "#" in text:
+        reader.refuse("holds '#': put comments outside the expression")
+    one_line = " ".join(_NAME.sub(lambda match: _PREFIX + match[0], text).split())
+    try:
+        tree = ast.parse(one_line, mode="eval")
+        return reader.condition(tree.body) if condition else reader.value(tree.body)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as err:
+        if isinstance(err, ModelFileError):
+            raise
+        return reader.refuse("is not a valid expression: check brackets and operators")
+
+
+class _Reader:
+    """Walks the syntax tree of one expression."""
+
+    def __init__(self, symbols: Mapping[str, Any], where: str, file: str, text: str) -> None:
+        self.symbols, self.where, self.file, self.text = symbols, where, file, text
+
+    def refuse(self, why: str) -> Any:
+        shown = " ".join(self.text.split())
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        raise ModelFileError(f"{self.where}: '{shown}' {why}", file=self.file or None)
+
+    def value(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Constant(value=bool() | str() | bytes() | complex() | None):
+                return self.refuse("holds something that is not a number: use numbers and names")
+            case ast.Constant(value=int(number)):
+                return sympy.Integer(number) if abs(number) < 2**53 else sympy.Float(self._finite(number))
+            case ast.Constant(value=float(number)):
+                return sympy.Float(self._finite(number))
+            case ast.Name(id=name):
+                return self._symbol(name.removeprefix(_PREFIX))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self.value(operand)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return self.value(operand)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                return self._combine(_OPERATORS[type(op)], self.value(left), self.value(right))
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+                return self._call(name.removeprefix(_PREFIX), args)
+            case ast.Compare():
+                return self.refuse("compares outside a condition: write where(condition, yes, no)")
+        return self.refuse(
+            f"uses what a model file may not ({type(node).__name__}): "
+            f"allowed are + - * / **, comparisons in where(), and {', '.join(FUNCTIONS)}"
+        )
+
+    def condition(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+                return _COMPARISONS[type(op)](self.value(left), self.value(right))
+        return self.refuse("needs one comparison with <, <=, > or >= as its condition")
+
+    def _symbol(self, name: str) -> Any:
+        if name in self.symbols:
+            return self.symbols[name]
+        if name in FUNCTIONS:
+            return self.refuse(f"uses the function '{name}' without arguments: write {name}(...)")
+        return self.refuse(f"uses the unknown name '{name}'{suggestion(name, self.symbols)}")
+
+    def _call(self, name: str, args: list[ast.expr]) -> Any:
+        if name not in FUNCTIONS:
+            return self.refuse(f"uses the unknown function '{name}'{suggestion(name, FUNCTIONS)}")
+        fewest, most, symbolic, numeric = FUNCTIONS[name]
+        if not fewest <= len(args) <= most:
+            count = str(fewest) if fewest == most else f"{fewest} to {most}"
+            return self.refuse(f"gives {name}() {len(args)} argument(s): it takes {count}")
+        values = [
+            self.condition(arg) if name == "where" and at == 0 else self.value(arg) for at, arg in enumerate(args)
+        ]
+        if all(value.is_number for value in values if isinstance(value, sympy.Expr)) and all(
+            isinstance(value, sympy.Expr) or value in (sympy.true, sympy.false) for value in values
+        ):
+            return self._numeric(numeric, values)
+        return symbolic(*values)
+
+    def _combine(self, operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+        if left.is_number and right.is_number:
+            exact = operation is not operator.pow and not (operation is operator.truediv and right == 0)
+            if exact and left.is_Integer and right.is_Integer:
+                return operation(left, right)
+            return self._numeric(operation, [left, right])
+        if operation is operator.truediv and right == 0:
+            return self.refuse("divides by zero")
+        return operation(left, right)
+
+    def _numeric(self, function: Callable[..., Any], values: list[Any]) -> Any:
+        # Numbers are folded as floats: exact towers of powers could run forever.
+        try:
+            result = function(*(float(v) if isinstance(v, sympy.Expr) else bool(v) for v in values))
+        except (ArithmeticError, ValueError):
+            return self.refuse("has a constant part that is not a finite number")
+        return sympy.Float(self._finite(result))
+
+    def _finite(self, number: Any) -> float:
+        try:
+            value = float(number)
+        except (OverflowError, TypeError):  # too large, or complex: a root of a negative number
+            value = math.nan
+        if not math.isfinite(value):
+            self.refuse("has a constant part that is not a finite number")
+        return value
+
+
+def suggestion(name: str, known: Any) -> str:
+    """Return ``; did you mean 'X'?`` for the nearest known name, or the list of known names.
+
+    Examples
+    --------
+    >>> suggestion("alpah", ["alpha", "beta"])
+    "; did you mean 'alpha'?"
+    """
+    names = [str(item) for item in known]
+    near = [item for item in names if item.lower() == name.lower()]
+    near = near or difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    if near:
+        return f"; did you mean {' or '.join(repr(item) for item in near)}?"
+    return f"; known are {', '.join(names)}" if names else ""

@@ -1,0 +1,270 @@
+"""The library of models: load one by name or path, list them, evaluate them, check their examples."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InputError, ModelFileError
+from .derivatives import SymbolicModel, symbolic_model
+from .expressions import suggestion
+from .specification import Parameter, Specification, read_specification
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, as its file says it.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without ``.toml``.
+    text : str
+        The file, word for word: results carry it.
+    specification : Specification
+        What it says, checked.
+    file : str
+        Its file name, for messages.
+    """
+
+    name: str
+    text: str
+    specification: Specification
+    file: str = ""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the file's text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @functools.cached_property
+    def symbolic(self) -> SymbolicModel:
+        """Every expression, in symbols."""
+        return symbolic_model(self.specification, file=self.file)
+
+    @property
+    def compiled(self) -> ModuleType:
+        """The generated module; see `ckinetics.modeling.codegen.generate_source`."""
+        from .codegen import compiled_module
+
+        return compiled_module(self)
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Parameters of the curve, by name, in the order of the file."""
+        return self.specification.parameters
+
+    @property
+    def fitted_output(self) -> str:
+        """Name of the output that has a residual error, or ""."""
+        return next((name for name, output in self.specification.outputs.items() if output.residual), "")
+
+    def evaluate(
+        self, times: ArrayLike, parameters: Mapping[str, ArrayLike] | None = None, *, output: str = ""
+    ) -> np.ndarray:
+        """Return an output's curve.
+
+        Parameters
+        ----------
+        times : array_like
+            Times since infusion, in the model's unit of time; the last dim is the samples of a profile.
+        parameters : mapping of str to array_like, optional
+            Values by name, shape = leading dims of the profiles (they broadcast); the file's value where a
+            name is left out.
+        output : str
+            Which output; the first one by default.
+
+        Returns
+        -------
+        ndarray
+            Leading dims, then samples; NaN before infusion and where time or a parameter is NaN.
+
+        Raises
+        ------
+        InputError
+            An unknown parameter or output, or shapes that do not fit.
+
+        Examples
+        --------
+        >>> load_model("stein2019").evaluate([0.0, 9.3], {"Cmax": [24000, 48000]}).round(2)
+        array([[6.150e+00, 2.400e+04],
+               [1.231e+01, 4.800e+04]])
+        """
+        name = self._known(output, self.specification.outputs, "output") if output else self._first_output
+        theta, shape = self.natural_parameters(parameters)
+        t = np.asarray(times, dtype=np.float64)
+        if t.ndim == 0:
+            raise InputError("times is a single number: give an array whose last dim is the samples")
+        try:
+            leading = np.broadcast_shapes(shape, t.shape[:-1])
+        except ValueError:
+            raise InputError(
+                f"times have leading dims {t.shape[:-1]} and the parameters {shape}: they do not fit together"
+            ) from None
+        rows = int(np.prod(leading))
+        grid = np.ascontiguousarray(np.broadcast_to(t, (*leading, t.shape[-1]))).reshape(rows, -1)
+        values = np.ascontiguousarray(np.broadcast_to(theta, (*leading, theta.shape[-1]))).reshape(rows, -1)
+        out = np.full(grid.shape, np.nan)
+        getattr(self.compiled, f"curves_{name}")(grid, values, out)
+        out[np.isnan(values).any(axis=-1)] = np.nan
+        return out.reshape(*leading, t.shape[-1])
+
+    def derive(self, parameters: Mapping[str, ArrayLike] | None = None) -> dict[str, np.ndarray]:
+        """Return every derived quantity of the file; parameters as in `evaluate`.
+
+        Examples
+        --------
+        >>> float(load_model("stein2019").derive()["doubling_time"].round(4))
+        0.7796
+        """
+        theta, shape = self.natural_parameters(parameters)
+        flat = np.ascontiguousarray(theta).reshape(-1, theta.shape[-1])
+        out = np.full((len(flat), len(self.specification.derived)), np.nan)
+        self.compiled.derived(flat, out)
+        out[np.isnan(flat).any(axis=-1)] = np.nan
+        return {name: out[:, at].reshape(shape) for at, name in enumerate(self.specification.derived)}
+
+    @property
+    def _first_output(self) -> str:
+        return next(iter(self.specification.outputs))
+
+    def natural_parameters(self, parameters: Mapping[str, ArrayLike] | None) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Return parameter values stacked along a new last dim, and the dims before it.
+
+        Names that are left out get the file's value. Raises `InputError` as `evaluate` does.
+        """
+        given = {} if parameters is None else dict(parameters)
+        for name in given:
+            self._known(name, self.parameters, "parameter")
+        columns = [
+            np.asarray(given.get(name, parameter.value), dtype=np.float64)
+            for name, parameter in self.parameters.items()
+        ]
+        try:
+            stacked = np.stack(np.broadcast_arrays(*columns), axis=-1)
+        except ValueError:
+            shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in given.items())
+            raise InputError(f"the parameters' shapes do not fit together: {shapes}") from None
+        return stacked, stacked.shape[:-1]
+
+    def _known(self, name: str, known: Mapping[str, Any], what: str) -> str:
+        if name not in known:
+            raise InputError(f"model '{self.name}' has no {what} '{name}'{suggestion(name, known)}")
+        return name
+
+
+def model_folder() -> Path:
+    """Return the folder of model files: ``models`` of a checkout, else the one inside the installed package."""
+    checkout = _PACKAGE.parent
+    project = checkout / "pyproject.toml"
+    ours = project.is_file() and 'name = "ckinetics"' in project.read_text(encoding="utf-8")
+    if ours and (checkout / "models").is_dir():
+        return checkout / "models"
+    return _PACKAGE / "_models"
+
+
+def list_models() -> list[str]:
+    """Return the names of the models that come with ckinetics.
+
+    Examples
+    --------
+    >>> "stein2019" in list_models()
+    True
+    """
+    return sorted(path.stem for path in model_folder().glob("*.toml"))
+
+
+def load_model(name_or_path: str | Path | Model, /) -> Model:
+    """Load a model by the name of a file that comes with ckinetics, or by the path of a file of your own.
+
+    Parameters
+    ----------
+    name_or_path : str, Path or Model
+        ``"stein2019"``, or ``"my/model.toml"``; a model is returned as it is.
+
+    Raises
+    ------
+    InputError
+        There is no such model; the message lists those there are.
+    ModelFileError
+        The file cannot be used; the message names table and key.
+
+    Examples
+    --------
+    >>> load_model("stein2019").specification.reference.doi
+    '10.1002/psp4.12388'
+    """
+    if isinstance(name_or_path, Model):
+        return name_or_path
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and len(path.parts) == 1:
+        known = list_models()
+        if path.name not in known:
+            near = suggestion(path.name, known)
+            raise InputError(f"no model is named '{path.name}'{near} (your own file: give its path, ending in .toml)")
+        path = model_folder() / f"{path.name}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ModelFileError("is not UTF-8 text", file=path) from None
+    except OSError as err:
+        raise InputError(f"the model file cannot be read: {err.strerror or err}", file=path) from None
+    return read_model(text, name=path.stem, file=path.name)
+
+
+def read_model(text: str, *, name: str, file: str = "") -> Model:
+    """Return the model that a file's text holds; every expression is parsed, so a fault shows at once."""
+    model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
+    _ = model.symbolic
+    return model
+
+
+def check_examples(model: Model) -> list[dict[str, Any]]:
+    """Evaluate every [[example]] of a model file.
+
+    Returns
+    -------
+    list of dict
+        Per example: ``title``, ``source``, ``tolerance``, ``error`` (the largest relative error over all
+        its outputs and derived quantities) and ``passed``.
+
+    Examples
+    --------
+    >>> all(example["passed"] for example in check_examples(load_model("stein2019")))
+    True
+    """
+    report = []
+    for example in model.specification.example:
+        errors = [0.0]
+        for name, expected in example.outputs.items():
+            found = model.evaluate(example.times, example.parameters, output=name)
+            errors.extend(_relative(found, np.asarray(expected)))
+        derived = model.derive(example.parameters)
+        for name, value in example.derived.items():
+            errors.extend(_relative(np.atleast_1d(derived[name]), np.atleast_1d(value)))
+        largest = float(np.max(errors))  # NaN, when anything is NaN
+        report.append(
+            {
+                "title": example.title,
+                "source": example.source,
+                "tolerance": example.tolerance,
+                "error": largest,
+                "passed": largest <= example.tolerance,
+            }
+        )
+    return report
+
+
+def _relative(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    scale = np.where(expected == 0, 1.0, np.abs(expected))
+    return np.abs(found - expected) / scale

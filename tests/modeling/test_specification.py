@@ -1,0 +1,90 @@
+"""Model files with faults: every message names file, table and key."""
+
+from __future__ import annotations
+
+import pytest
+
+from ckinetics.errors import InputError, ModelFileError
+from ckinetics.modeling import load_model, model_folder, read_model
+
+TEXT = (model_folder() / "stein2019.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("value = 3900.0", "valu = 3900.0", r"\[parameters\.foldx\], key 'valu': unknown key; did you mean 'value'"),
+        ("value = 3900.0\n", "", r"\[parameters\.foldx\], key 'value': is missing"),
+        ("value = 3900.0", 'value = "many"', r"\[parameters\.foldx\], key 'value': input should be a valid number"),
+        ("value = 3900.0", "value = nan", r"\[parameters\.foldx\], key 'value'"),
+        ("value = 3900.0", "value = 0.5", r"\[parameters\.foldx\], key 'value': 0\.5 is outside its bounds"),
+        ("random_sd = 2.4", "random_sd = 2.4\nrandom_variance = 5.76", r"random_sd or random_variance, not both"),
+        ('doi = "10', 'dio = "10', r"\[reference\], key 'dio': unknown key; did you mean 'doi'"),
+        ('time_unit = "day"', 'time_unit = "fortnight"', r"key 'time_unit'"),
+        ('time_unit = "day"', 'time_unit = "kg"', r"key 'time_unit': 'kg' is not a unit of time"),
+        ('E = "rho*E"', 'E = "roh*E"', r"\[\[phases\]\] 'expansion', key 'equations\.E'.*did you mean 'rho'"),
+        ('ends_at = "Tmax"', 'ends_at = "E"', r"'expansion', key 'ends_at'.*unknown name 'E'"),
+        ('ends_at = "Tmax"\n', "", r"key 'ends_at': every phase but the last"),
+        ('M = "k*E - beta*M"\n', "", r"'decline', key 'equations\.M': the state has no equation"),
+        ('expansion = "R0*exp(rho*t)"', 'expand = "R0"', r"closed_form\.expand': no such phase"),
+        ('expansion = "R0*exp(rho*t)"', 'expansion = "E"', r"closed_form\.expansion'.*unknown name 'E'"),
+        ('R0 = "Cmax/foldx"', 'alpha = "Cmax/foldx"', r"\[definitions\], key 'alpha': the name is already used"),
+        ('R0 = "Cmax/foldx"', 't = "Cmax/foldx"', r"\[definitions\], key 't': the name is already used for time"),
+        ("rho = 0.88911095", "rhoo = 0.88911095", r"\[\[example\]\] 1, key 'derived\.rhoo'"),
+        ("times = [0.0, 3.0,", "times = [3.0,", r"\[\[example\]\] 1, key 'outputs\.level': 11 values for 10 times"),
+        ('unit = "copies/ug"\nexpression', 'unit = "parsec"\nexpression', r"\[outputs\.level\], key 'unit'"),
+        ('kind = "additive on log"', 'kind = "odd"', r"\[outputs\.level\.residual\], key 'kind'"),
+        ('alpha = "beta"', 'alhpa = "beta"', r"\[\[equivalent\]\] 1, key 'values\.alhpa'"),
+        (
+            'start = ["peak_time"]',
+            'start = ["peek_time"]',
+            r"\[parameters\.Tmax\], key 'start'.*did you mean 'peak_time'",
+        ),
+        ("title =", "title", r"not a TOML file"),
+    ],
+)
+def test_fault_is_named(old, new, message):
+    assert old in TEXT
+    with pytest.raises(ModelFileError, match=message) as caught:
+        read_model(TEXT.replace(old, new, 1), name="mine", file="mine.toml")
+    assert str(caught.value).startswith("mine.toml: ")
+
+
+def test_any_names_are_harmless():
+    text = TEXT
+    for old, new in (("alpha", "lambda"), ("foldx", "exp"), ("Cmax", "out"), ("Tmax", "np"), ("beta", "theta")):
+        text = text.replace(old, new)
+    renamed = read_model(text, name="renamed")
+    times = [0, 5, 9.3, 30, 200]
+    assert renamed.evaluate(times).tolist() == load_model("stein2019").evaluate(times).tolist()
+
+
+def test_variance_is_read_as_variance():
+    text = TEXT.replace("random_sd = 2.4", "random_variance = 2.4")
+    assert read_model(text, name="v").parameters["foldx"].sd == pytest.approx(2.4**0.5)
+
+
+def test_no_closed_form_is_said_when_it_is_evaluated():
+    start, end = TEXT.index("[outputs.level.closed_form]"), TEXT.index("[outputs.level.residual]")
+    model = read_model(TEXT[:start] + TEXT[end:], name="ode", file="ode.toml")
+    with pytest.raises(ModelFileError, match=r"\[outputs\.level\], key 'closed_form'"):
+        model.evaluate([1.0])
+
+
+def test_unknown_model_lists_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'stein2019'"):
+        load_model("stien2019")
+    with pytest.raises(InputError, match=r"known are .*stein2019"):
+        load_model("zzz")
+    with pytest.raises(InputError, match=r"nowhere\.toml: the model file cannot be read"):
+        load_model("nowhere.toml")
+
+
+def test_own_file_by_path(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(TEXT, encoding="utf-8")
+    assert load_model(file).name == "mine"
+    assert load_model(str(file)).hash == load_model("stein2019").hash
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelFileError, match="UTF-8"):
+        load_model(file)
