@@ -1,6 +1,6 @@
 """The cohort: build, validate, select, align, save and load."""
 
-from .build import assemble, cohort, exclude
+from .build import assemble, cohort, entry_table, exclude, patient_table
 from .profiles import (
     controlled_matrix,
     kinetics_from_arrays,
@@ -18,12 +18,14 @@ __all__ = [
     "align_patients",
     "assemble",
     "cohort",
+    "entry_table",
     "controlled_matrix",
     "exclude",
     "find_faults",
     "kinetics_from_arrays",
     "load",
     "natural_order",
+    "patient_table",
     "profiles_from_table",
     "profiles_of",
     "read_kinetics",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import InputError
+from ..errors import Fault, InputError, ValidationError
 from ..provenance import result_attrs, settings_json
 from ..schema import GROUPS, SCHEMA_VERSION, Group, Status, Var, YesNo, series_dim
 from ..tables import MISSING_WORDS, Table, as_number, fold, read_table
@@ -112,7 +112,7 @@ def cohort(
                 else read_kinetics(given, unit="", group=name, columns=maps.get(name))
             )
     if response is not None:
-        groups["outcomes"] = _patient_table(response, "outcomes", maps.get("response"))
+        groups["outcomes"] = patient_table(response, "outcomes", maps.get("response"))
     entries = {
         "infusions": infusions,
         "medication": medication,
@@ -123,8 +123,8 @@ def cohort(
     }
     for name, table in entries.items():
         if table is not None:
-            groups[name] = _entry_table(table, name, maps.get(name))
-    root = None if patients is None else _patient_table(patients, "/", maps.get("patients"))
+            groups[name] = entry_table(table, name, maps.get(name))
+    root = None if patients is None else patient_table(patients, "/", maps.get("patients"))
     return assemble(root, groups, title=title)
 
 
@@ -147,15 +147,21 @@ def assemble(root: xr.Dataset | None, groups: Mapping[str, xr.Dataset], *, title
         root["patient"].attrs.setdefault("long_name", "patient")
     groups = dict(groups)
     first = _first_infusions(root, groups.get("infusions"))
+    known = set(patients)
+    faults = []
+    for name, dataset in groups.items():
+        strangers = [n for n in dataset["patient"].values.tolist() if n not in known] if "patient" in dataset.dims else []
+        if strangers:
+            message = (
+                f"holds {len(strangers)} patient(s) that the patients table does not list "
+                f"({', '.join(map(str, strangers[:5]))}): add them, or correct the names"
+            )
+            faults.append(Fault(name, "patient", "", message))
+    if faults:
+        raise ValidationError(faults)
     tree: dict[str, xr.Dataset] = {}
     for name, dataset in groups.items():
         if "patient" in dataset.dims:
-            strangers = [n for n in dataset["patient"].values.tolist() if n not in set(patients)]
-            if strangers:
-                raise InputError(
-                    f"{name} holds {len(strangers)} patient(s) that the patients table does not list "
-                    f"({', '.join(map(str, strangers[:5]))}): add them, or correct the names"
-                )
             dataset = on_patients(dataset, patients, name)
             if "sample" in dataset.dims:
                 dataset = _fill_times(dataset, first)
@@ -262,8 +268,8 @@ def _aliases(group: Group) -> dict[str, tuple[str, ...]]:
     return out
 
 
-def _patient_table(table: TableLike, group: str, columns: Mapping[str, str] | None) -> xr.Dataset:
-    """Return a table of one row a patient as a Dataset over ``patient``."""
+def patient_table(table: TableLike, group: str, columns: Mapping[str, str] | None) -> xr.Dataset:
+    """Read a table of one row a patient (group "/" or "outcomes") as a Dataset over ``patient``."""
     schema = GROUPS[group]
     what = "the patients table" if group == "/" else f"the {group} table"
     source = read_table(table, what=what, aliases=_aliases(schema), required=["patient"], columns=columns)
@@ -283,8 +289,8 @@ def _patient_table(table: TableLike, group: str, columns: Mapping[str, str] | No
     return xr.Dataset(variables, coords, result_attrs(title=schema.meaning, group=group))
 
 
-def _entry_table(table: TableLike, group: str, columns: Mapping[str, str] | None) -> xr.Dataset:
-    """Return a table of one row an entry as a Dataset over the group's dim."""
+def entry_table(table: TableLike, group: str, columns: Mapping[str, str] | None) -> xr.Dataset:
+    """Read a table of one row an entry (infusions, events, …) as a Dataset over the group's dim."""
     schema = GROUPS[group]
     dim = schema.dims[0]
     required = [

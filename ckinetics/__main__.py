@@ -1,0 +1,5 @@
+"""``python -m ckinetics``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,184 @@
+"""``study.toml``: what a study consists of and how it is analysed."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import FileFormatError, InputError
+
+STUDY_FILE = "study.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plates(_Section):
+    """Plate exports and the sample sheet."""
+
+    files: list[str] | str = "plates"
+    sample_sheet: str = "samples.csv"
+    rules: str = "default"
+    target: str | None = None
+    repeats: Literal["refuse", "first_valid", "mean"] = "refuse"
+    replicate_mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    lloq_copies: float | None = None
+    lod_copies: float | None = None
+    columns: dict[str, str] | None = None
+    roles: dict[str, str] | None = None
+    undetermined: list[str] = Field(default_factory=list)
+
+
+class Kinetics(_Section):
+    """A tidy table of levels, or an example, in place of plates."""
+
+    table: str | None = None
+    example: str | None = None
+    unit: str | None = None
+    matrix: str = "blood"
+    lloq: float | None = None
+    lod: float | None = None
+    uloq: float | None = None
+    time_unit: str = "day"
+    columns: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Kinetics:
+        if (self.table is None) == (self.example is None):
+            raise ValueError("name either 'table' or 'example'")
+        if self.table is not None and self.unit is None:
+            raise ValueError("the table's 'unit' is missing")
+        return self
+
+
+class Clinical(_Section):
+    """Clinical tables, each a file beside the study file."""
+
+    patients: str | None = None
+    infusions: str | None = None
+    cytokines: str | None = None
+    counts: str | None = None
+    response: str | None = None
+    medication: str | None = None
+    events: str | None = None
+    lesions: str | None = None
+    visits: str | None = None
+    ada: str | None = None
+    columns: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+
+class Nca(_Section):
+    """Noncompartmental analysis."""
+
+    preset: str = "cell_therapy"
+    auc_method: str | None = None
+    intervals: list[tuple[float, float]] = Field(default_factory=lambda: [(0.0, 28.0)])
+    anchor: Literal["none", "zero"] | None = None
+    times: Literal["actual", "nominal"] = "actual"
+
+
+class Fit(_Section):
+    """Individual fits; without this section nothing is fitted."""
+
+    model: str = "stein2019"
+    matrix: str | None = None
+    starts: int = 8
+    seed: int = 0
+    fixed: dict[str, float] | None = None
+    threads: int = 2
+
+
+class Exposure(_Section):
+    """Exposure against response and cytokine peaks."""
+
+    variables: list[str] = Field(default_factory=lambda: ["cmax", "auc_interval 0-28"])
+    matrix: str = "blood"
+    event: list[str] | None = None
+    method: Literal["auto", "logistic", "firth"] = "auto"
+    cytokines: list[str] = Field(default_factory=list)
+    window: tuple[float, float] = (0.0, 28.0)
+
+
+class StudySettings(_Section):
+    """Everything that ``study.toml`` may say."""
+
+    title: str = "study"
+    assay: str = ""
+    plates: Plates | None = None
+    kinetics: Kinetics | None = None
+    clinical: Clinical = Field(default_factory=Clinical)
+    nca: Nca = Field(default_factory=Nca)
+    fit: Fit | None = None
+    exposure: Exposure = Field(default_factory=Exposure)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StudySettings:
+        if (self.plates is None) == (self.kinetics is None):
+            raise ValueError("name either [plates] or [kinetics] as the source of the levels")
+        return self
+
+
+def read_settings(path: str | Path) -> StudySettings:
+    """Read and check ``study.toml``.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder that holds it.
+
+    Returns
+    -------
+    StudySettings
+        Frozen; paths in it are relative to the file's folder.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing or is not TOML.
+    InputError
+        A key is unknown (the nearest known one is named) or a value is wrong.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / STUDY_FILE
+    if not file.is_file():
+        raise FileFormatError(
+            f"there is no '{STUDY_FILE}' in {file.parent}: write one (ckinetics demo makes an example to copy)"
+        )
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise FileFormatError(f"is not valid TOML: {err}", file=str(file)) from None
+    try:
+        return StudySettings.model_validate(raw)
+    except ValidationError as err:
+        raise InputError(_sentence(err), file=str(file)) from None
+
+
+def _sentence(err: ValidationError) -> str:
+    parts = []
+    for fault in err.errors():
+        where = ".".join(str(step) for step in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(fault["loc"][:-1])
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+            parts.append(f"unknown key '{where}': {hint}")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            parts.append(f"{where}: {message}" if where else message)
+    return "; ".join(parts)
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    model: Any = StudySettings
+    for step in location:
+        annotation = model.model_fields[step].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)
