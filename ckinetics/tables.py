@@ -117,7 +117,7 @@ def _naive(stamp: pd.Timestamp, table: Table, position: int, column: str) -> np.
         raise table.error(
             position, f"{column} '{stamp}' has a time zone: give all times in one local time, without zone"
         )
-    return np.datetime64(stamp.to_datetime64(), "ns")
+    return stamp.to_datetime64().astype("datetime64[ns]")
 
 
 def _text(cell: Any) -> str:

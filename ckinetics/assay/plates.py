@@ -103,7 +103,7 @@ def read_plates(
         Dim ``well``: the variables of the schema's group "wells". Dim ``export``, one entry a file tried:
         ``file_name``, ``file_hash``, ``family``, ``software``, ``n_wells``, ``verdict`` (passed: its wells
         were read), ``message``. Dim ``fault``: ``fault_file``, ``fault_sheet``, ``fault_row``,
-        ``fault_sample``, ``fault_message``; samples of the sheet that are on no plate are listed here
+        ``fault_sample``, ``fault_fatal``, ``fault_message``; samples of the sheet that are on no plate are listed here
         with either value of `errors`.
 
     Raises
@@ -344,5 +344,14 @@ def _fault_table(faults: list[Fault]) -> dict[str, Any]:
         "fault_sheet": ("fault", _texts(error.sheet or "" for error in errors), {"long_name": "sheet"}),
         "fault_row": ("fault", np.array(rows, dtype=np.float64), {"long_name": "row, counted from 1"}),
         "fault_sample": ("fault", _texts(fault.sample for fault in faults), {"long_name": "sample"}),
+        "fault_fatal": (
+            "fault",
+            np.array([int(fault.fatal) for fault in faults], dtype=np.int8),
+            {
+                "long_name": "whether wells are unusable because of it",
+                "flag_values": np.array([0, 1], dtype=np.int8),
+                "flag_meanings": "no yes",
+            },
+        ),
         "fault_message": ("fault", _texts(error.message for error in errors), {"long_name": "what is wrong"}),
     }

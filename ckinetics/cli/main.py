@@ -54,7 +54,9 @@ def run(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study and its results.")] = Path("demo-output"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study and its results.")] = Path(
+        "demo-output"
+    ),
     patients: Annotated[int, typer.Option(help="Number of simulated patients.")] = 12,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
 ) -> None:

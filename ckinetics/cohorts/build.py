@@ -150,7 +150,8 @@ def assemble(root: xr.Dataset | None, groups: Mapping[str, xr.Dataset], *, title
     known = set(patients)
     faults = []
     for name, dataset in groups.items():
-        strangers = [n for n in dataset["patient"].values.tolist() if n not in known] if "patient" in dataset.dims else []
+        named = dataset["patient"].values.tolist() if "patient" in dataset.dims else []
+        strangers = [name for name in named if name not in known]
         if strangers:
             message = (
                 f"holds {len(strangers)} patient(s) that the patients table does not list "

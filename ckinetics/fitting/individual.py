@@ -121,7 +121,8 @@ def fit(
     InputError
         Wrong options, an unknown parameter in `fixed`, a model that cannot be fitted.
     UnitError
-        Levels of another kind of quantity than the model's output.
+        Levels of another kind of quantity than the model's output, where the model file does not say (with
+        ``scales_with``) that the output takes any unit.
 
     Notes
     -----
@@ -144,7 +145,11 @@ def fit(
     held = _check_options(loaded, starts, confidence, interval, threads, fixed)
     output = loaded.specification.outputs[loaded.fitted_output]
     samples = gather_samples(
-        profiles_of(data, group), matrix=matrix, unit=output.unit, time_unit=loaded.specification.time_unit
+        profiles_of(data, group),
+        matrix=matrix,
+        unit=output.unit,
+        time_unit=loaded.specification.time_unit,
+        any_unit=bool(output.scales_with),
     )
     scale = estimation_scale(loaded, held)
     free = scale.lower < scale.upper

@@ -70,7 +70,7 @@ def result_tree(
         "/estimates": _estimates(model, samples, scale, found.u, natural, se_log, interval, confidence),
         "/predictions": _predictions(model, samples, theta),
         "/curves": _curves(model, samples, theta),
-        "/derived": _derived(model, scale, found.u, theta, se_log),
+        "/derived": _derived(model, samples, scale, found.u, theta, se_log),
     }
     names = np.array(samples.patients, dtype=object)
     groups = {
@@ -205,7 +205,7 @@ def _estimates(
     estimable = np.where(np.isnan(natural), YesNo.unknown, np.where(np.isfinite(se_log), YesNo.yes, YesNo.no))
     estimable[:, ~free] = YesNo.unknown
     dims = ("patient", "parameter")
-    units = [parameter.unit for parameter in model.parameters.values()] + ["1"]
+    units = [_unit_of_data(model, parameter.unit, samples.unit) for parameter in model.parameters.values()] + ["1"]
     return xr.Dataset(
         {
             "estimate": (dims, natural, {"long_name": "estimate"}),
@@ -284,7 +284,14 @@ def _curves(model: Model, samples: Samples, theta: np.ndarray) -> xr.Dataset:
     )
 
 
-def _derived(model: Model, scale: Scale, u: np.ndarray, theta: np.ndarray, se_log: np.ndarray) -> xr.Dataset:
+def _unit_of_data(model: Model, unit: str, given: str) -> str:
+    """Return a unit of the model file with the data's unit in place of the output's (see ``scales_with``)."""
+    return unit.replace(model.specification.outputs[model.fitted_output].unit, given)
+
+
+def _derived(
+    model: Model, samples: Samples, scale: Scale, u: np.ndarray, theta: np.ndarray, se_log: np.ndarray
+) -> xr.Dataset:
     entries = model.specification.derived
     absent = np.isnan(theta).any(axis=1)
 
@@ -319,7 +326,7 @@ def _derived(model: Model, scale: Scale, u: np.ndarray, theta: np.ndarray, se_lo
         },
         {
             "quantity": words(list(entries)),
-            "unit": words([entry.unit for entry in entries.values()]),
+            "unit": words([_unit_of_data(model, entry.unit, samples.unit) for entry in entries.values()]),
             "label": words([entry.label for entry in entries.values()]),
         },
     )

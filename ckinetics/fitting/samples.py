@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..errors import InputError
 from ..schema import BLQ_STATUSES, Excluded, Status
-from ..units import conversion_factor, normalise_unit
+from ..units import conversion_factor, kind_of, normalise_unit
 
 # Why a sample is not used, in the order in which they are asked; each reads on after a number.
 REASONS = (
@@ -77,7 +77,9 @@ class Samples:
         return f"not used: {', '.join(parts)}" if parts else ""
 
 
-def gather_samples(profiles: xr.Dataset, *, matrix: str | None, unit: str, time_unit: str) -> Samples:
+def gather_samples(
+    profiles: xr.Dataset, *, matrix: str | None, unit: str, time_unit: str, any_unit: bool = False
+) -> Samples:
     """Return one matrix's samples, ready to fit.
 
     Parameters
@@ -88,17 +90,22 @@ def gather_samples(profiles: xr.Dataset, *, matrix: str | None, unit: str, time_
         Which series. None takes the only one, or "blood" where there are several.
     unit, time_unit : str
         The model's units. Levels in another unit of the same kind are converted.
+    any_unit : bool
+        Whether levels of another kind of quantity keep their own unit (the model's output is proportional to
+        a parameter, which then has that unit).
 
     Raises
     ------
     InputError
         No such matrix, or several and none of them "blood".
     UnitError
-        The levels are of another kind of quantity than the model's output.
+        The levels are of another kind of quantity than the model's output, and not `any_unit`.
     """
     one, label = _series(profiles, matrix)
     one = one.transpose("patient", "sample", ...)
     given = _unit_of(one)
+    if any_unit and given and kind_of(given) != kind_of(unit):
+        unit = given
     factor = conversion_factor(given, unit) if given else 1.0
     shape = (one.sizes["patient"], one.sizes["sample"])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sympy
 
+from ..errors import ModelFileError
 from .expressions import TIME, parse_condition, parse_expression
 from .specification import DATA_FEATURES, Specification
 
@@ -61,6 +62,22 @@ class SymbolicModel:
         names = {symbol: name for name, symbol in self.parameters.items()}
         ends = [phase.ends_at for phase in self.phases]
         return tuple(dict.fromkeys(names[end] for end in ends if end in names))
+
+
+def _check_scaling(
+    spec: Specification, phases: list[SymbolicPhase], parameters: dict[str, sympy.Symbol], file: str
+) -> None:
+    """Hold each output to the parameters that it says it is proportional to (Euler's identity)."""
+    for name, output in spec.outputs.items():
+        for phase in phases if output.scales_with else ():
+            curve = phase.closed_form[name]
+            moved = sum(parameters[p] * sympy.diff(curve, parameters[p]) for p in output.scales_with)
+            if not (moved - curve).equals(0):
+                raise ModelFileError(
+                    f"table [outputs.{name}], key 'scales_with': in phase '{phase.name}' the closed form is not "
+                    f"proportional to {', '.join(output.scales_with)}: correct the list or leave it out",
+                    file=file or None,
+                )
 
 
 def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
@@ -124,6 +141,7 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
                 },
             )
         )
+    _check_scaling(spec, phases, parameters, file)
     equivalent = []
     for number, entry in enumerate(spec.equivalent, start=1):
         place = f"table [[equivalent]] {number}, key"

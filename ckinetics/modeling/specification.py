@@ -121,12 +121,17 @@ class Residual(_Table):
 
 
 class Output(_Table):
-    """Something observed: an expression of the states, and its closed form per phase where there is one."""
+    """Something observed: an expression of the states, and its closed form per phase where there is one.
+
+    `scales_with` names parameters that the output is proportional to: the output then takes the unit of the
+    data, and they with it. It is checked against the closed form.
+    """
 
     unit: str
     expression: str
     label: str = ""
     closed_form: dict[str, str] | None = None
+    scales_with: list[str] = []
     residual: Residual | None = None
 
 
@@ -321,6 +326,11 @@ def _output_faults(spec: Specification) -> list[str]:
         for key in phases if output.closed_form is not None else ():
             if key not in (output.closed_form or {}):
                 faults.append(f"{place}, key 'closed_form.{key}': the phase has no closed form")
+        for parameter in output.scales_with:
+            if parameter not in spec.parameters:
+                faults.append(f"{place}, key 'scales_with': '{parameter}' is not a parameter")
+        if output.scales_with and output.closed_form is None:
+            faults.append(f"{place}, key 'scales_with': needs a closed_form to be checked against")
         residual = output.residual
         if residual and not 0 < residual.bounds[0] <= residual.value <= residual.bounds[1]:
             faults.append(f"{place}, key 'residual.value': give a value inside positive bounds, not {residual.value:g}")

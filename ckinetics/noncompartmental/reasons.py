@@ -31,12 +31,12 @@ SENTENCES: dict[Reason, str] = {
     Reason.no_sample: "there is no usable sample at or after infusion",
     Reason.all_blq: "no sample was quantifiable: the level stayed below {cmax_upper}",
     Reason.one_sample: "an area needs two usable samples and there is one",
-    Reason.starts_late: "there is no sample at the start of the interval: the first is at day {first_time:g}",
+    Reason.starts_late: "there is no sample at the start of the interval: the first is at day {first_time:.4g}",
     Reason.above_uloq: "a sample is above the upper limit of quantification: only a lower bound is known",
     Reason.too_few_points: "fewer than {min_points} quantified samples lie after Tmax",
     Reason.no_decline: "no window of the last samples declines well enough: the level rises or stays",
     Reason.no_terminal_phase: (
-        "the interval reaches beyond the last sample (day {last_time:g}) and there is no terminal phase to extend it"
+        "the interval reaches beyond the last sample (day {last_time:.4g}) and there is no terminal phase to extend it"
     ),
     Reason.predose_positive: "a sample before infusion was quantifiable, so the level at time 0 is not zero",
     Reason.zero_auc: "the area is zero",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from ..cohorts import (
@@ -25,7 +26,9 @@ from .resume import Resume
 from .settings import STUDY_FILE, Plates, StudySettings, read_settings
 
 Progress = Callable[[str], None]
-OK, FAILED, QC_FAILED = "ok", "failed", "quality control failed"
+OK, FAILED, QC_FAILED, UNJUDGED = "ok", "failed", "quality control failed", "not evaluable"
+# Verdicts about a sample or about the vendor's own figures do not fail a plate.
+_NOT_OF_THE_PLATE = ("sample_sheet", "vendor_curve", "vendor_quantity")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class StudyRun:
     verdicts : one for each input file
     messages : everything a person should read, in order
     outputs : files written, by what they are
-    status : "ok", "failed" (some input failed) or "quality control failed" (and nothing else did)
+    status : "ok", "failed" (some input failed) or "quality control failed" (and nothing else did; a plate
+        whose curve cannot be judged counts here)
     """
 
     out: Path
@@ -61,7 +65,9 @@ class StudyRun:
     def status(self) -> str:
         """The worst that happened."""
         found = {verdict.verdict for verdict in self.verdicts}
-        return FAILED if FAILED in found else QC_FAILED if QC_FAILED in found else OK
+        if FAILED in found:
+            return FAILED
+        return QC_FAILED if found & {QC_FAILED, UNJUDGED} else OK
 
 
 def run_study(folder: str | Path, /, *, out: str | Path, progress: Progress | None = None) -> StudyRun:
@@ -123,9 +129,7 @@ def _settings(source: Path) -> StudySettings:
 class _Study:
     """The steps of one run, in order; each puts what it made on the run."""
 
-    def __init__(
-        self, base: Path, settings: StudySettings, run: StudyRun, record: Record, tell: Progress
-    ) -> None:
+    def __init__(self, base: Path, settings: StudySettings, run: StudyRun, record: Record, tell: Progress) -> None:
         self.base, self.settings, self.run, self.record, self.tell = base, settings, run, record, tell
         self.resume = Resume(run.out)
         self.cohort: xr.DataTree | None = None
@@ -168,7 +172,7 @@ class _Study:
         if not paths:
             return {}
         sheet: Path | None = self.base / plates.sample_sheet
-        if not sheet.is_file() and "sample_sheet" not in plates.model_fields_set:
+        if sheet is not None and not sheet.is_file() and "sample_sheet" not in plates.model_fields_set:
             sheet = None
         options: dict[str, Any] = {
             "columns": plates.columns,
@@ -214,32 +218,32 @@ class _Study:
         }
 
     def _plate_verdicts(self, wells: xr.Dataset, tree: xr.DataTree | None) -> None:
-        """One verdict for each export: failed, quality control failed, or ok; and each fault said."""
-        failed_runs: dict[str, list[str]] = {}
-        if tree is not None:
-            curves = tree.children["curves"].to_dataset(inherit=False)
-            verdicts = tree.children["verdicts"].to_dataset(inherit=False)
-            bad = verdicts["outcome"].values == Verdict.failed
-            for run_id, accepted in zip(curves["run_id"].values, curves["accepted"].values, strict=True):
-                if accepted != Verdict.passed:
-                    mine = bad & (verdicts["run_id"].values == run_id) & (verdicts["sample_id"].values == "")
-                    words = [str(text) for text in verdicts["message"].values[mine]]
-                    failed_runs.setdefault(str(run_id), []).extend(words or ["the curve could not be evaluated"])
-        by_file: dict[str, list[str]] = {}
-        for digest, run_id in zip(wells["file_sha256"].values, wells["run_id"].values, strict=True):
-            by_file.setdefault(str(digest), [])
-            for text in failed_runs.get(str(run_id), []):
-                if text not in by_file[str(digest)]:
-                    by_file[str(digest)].append(text)
+        """One verdict for each export, one for each sample without an entry, a note for each entry without wells."""
+        judged = {} if tree is None else _judge_runs(tree)
+        run_of = dict(zip(wells["run_id"].values.tolist(), wells["file_sha256"].values.tolist(), strict=True))
+        by_file: dict[str, list[tuple[str, str]]] = {}
+        for run_id, judgement in judged.items():
+            by_file.setdefault(run_of[run_id], []).append(judgement)
         for at in range(wells.sizes["export"]):
             name, digest = str(wells["file_name"].values[at]), str(wells["file_hash"].values[at])
-            message = str(wells["message"].values[at])
+            found = by_file.get(digest, [])
             if wells["verdict"].values[at] == Verdict.failed:
-                self._add(FileVerdict(name, digest, "plate", FAILED, message))
-            elif by_file.get(digest):
-                self._add(FileVerdict(name, digest, "plate", QC_FAILED, "; ".join(by_file[digest])))
+                verdict, message = FAILED, str(wells["message"].values[at])
+            elif found:
+                verdict = QC_FAILED if any(kind == QC_FAILED for kind, _ in found) else UNJUDGED
+                message = "; ".join(dict.fromkeys(text for _, text in found))
             else:
-                self._add(FileVerdict(name, digest, "plate", OK, message))
+                verdict, message = OK, str(wells["message"].values[at])
+            self._add(FileVerdict(name, digest, "plate", verdict, message))
+        for at in np.flatnonzero(wells["fault_sample"].values != "").tolist():
+            message = str(wells["fault_message"].values[at])
+            if wells["fault_fatal"].values[at]:
+                name, row = str(wells["fault_file"].values[at]), wells["fault_row"].values[at]
+                sheet = str(wells["fault_sheet"].values[at])
+                where = (f"sheet '{sheet}', " if sheet else "") + (f"row {row:g}: " if np.isfinite(row) else "")
+                self._add(FileVerdict(name, "", "sample", FAILED, where + message))
+            else:
+                self._say(message)
 
     def _from_table(self) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
         from ..examples import load_example
@@ -313,7 +317,12 @@ class _Study:
             try:
                 return assemble(root.get("/"), kept, title=self.settings.title)
             except ValidationError as err:
-                at_fault = {fault.group for fault in err.faults} & set(kept) - {"kinetics", "wells", "curves", "verdicts"}
+                at_fault = {fault.group for fault in err.faults} & set(kept) - {
+                    "kinetics",
+                    "wells",
+                    "curves",
+                    "verdicts",
+                }
                 if not at_fault:
                     self._verdict(self._file_of("kinetics"), "cohort", FAILED, str(err))
                     return None
@@ -388,7 +397,7 @@ class _Study:
             try:
                 exposure = _variable(nca, variable).sel(matrix=section.matrix)
                 if "outcomes" in cohort.children:
-                    response = cohort["outcomes"]["response"]
+                    response = cohort.children["outcomes"].dataset["response"]
                     self._keep(f"response-{variable}", exposure_response(exposure, response, **options))
                 for cytokine in section.cytokines:
                     if highest is None or cytokine not in highest["cytokine"].values.tolist():
@@ -456,6 +465,26 @@ class _Study:
     def _add(self, verdict: FileVerdict) -> None:
         self.run.verdicts.append(verdict)
         self.record.append("input", asdict(verdict))
+
+
+def _judge_runs(tree: xr.DataTree) -> dict[str, tuple[str, str]]:
+    """Return, for each run that was not accepted, whether it failed and why in words."""
+    curves = tree.children["curves"].to_dataset(inherit=False)
+    verdicts = tree.children["verdicts"].to_dataset(inherit=False)
+    of_plate = (verdicts["sample_id"].values == "") & ~np.isin(verdicts["rule"].values.astype(str), _NOT_OF_THE_PLATE)
+    judged: dict[str, tuple[str, str]] = {}
+    for run_id, accepted in zip(curves["run_id"].values.tolist(), curves["accepted"].values, strict=True):
+        if accepted == Verdict.passed or judged.get(run_id, ("", ""))[0] == QC_FAILED:
+            continue
+        mine = of_plate & (verdicts["run_id"].values == run_id)
+        outcome = verdicts["outcome"].values
+        if accepted == Verdict.failed:
+            words = verdicts["message"].values[mine & (outcome == Verdict.failed)].tolist()
+            judged[run_id] = (QC_FAILED, "; ".join(map(str, words)))
+        else:
+            words = verdicts["message"].values[mine & (outcome == Verdict.not_evaluable)].tolist()
+            judged[run_id] = (UNJUDGED, str(words[0]) if words else "the curve cannot be judged")
+    return judged
 
 
 def _variable(nca: xr.Dataset, name: str) -> xr.DataArray:

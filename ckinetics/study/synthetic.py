@@ -125,20 +125,18 @@ def _subjects(names: Sequence[str], generator: np.random.Generator) -> list[dict
     return subjects
 
 
-def _samples(
-    subjects: list[dict[str, Any]], generator: np.random.Generator, seed: int
-) -> list[dict[str, Any]]:
+def _samples(subjects: list[dict[str, Any]], generator: np.random.Generator, seed: int) -> list[dict[str, Any]]:
     """Return every sample with its true level in copies/µg and the DNA in its wells."""
     n = len(subjects)
     doses = np.array([subject["dose_received"] for subject in subjects])
     # Modest variation about Stein's values, so that most profiles are rich; Cmax grows a little with dose.
     parameters = {
-        "Cmax": 9000.0 * (doses / 3e7) ** 0.25 * np.exp(generator.normal(0, 0.9, n)),
+        "Cmax": 26000.0 * (doses / 3e7) ** 0.25 * np.exp(generator.normal(0, 0.9, n)),
         "Tmax": 10.0 * np.exp(generator.normal(0, 0.16, n)),
-        "foldx": 1500.0 * np.exp(generator.normal(0, 0.8, n)),
+        "foldx": 2500.0 * np.exp(generator.normal(0, 0.8, n)),
         "alpha": 0.20 * np.exp(generator.normal(0, 0.35, n)),
-        "FB": 0.02 * np.exp(generator.normal(0, 0.6, n)),
-        "beta": 0.008 * np.exp(generator.normal(0, 0.4, n)),
+        "FB": 0.03 * np.exp(generator.normal(0, 0.6, n)),
+        "beta": 0.009 * np.exp(generator.normal(0, 0.4, n)),
     }
     parameters["Cmax"][-1] = 9.0  # one patient who never expands
     plan = [(day, "blood") for day in BLOOD_DAYS] + [(day, "bone marrow") for day in MARROW_DAYS]
@@ -182,7 +180,9 @@ def _write_plates(folder: Path, samples: list[dict[str, Any]], generator: np.ran
         wells = []
         for copies in STANDARDS:
             for _ in range(_REPLICATES):
-                wells.append(PlateWell(f"Std_{copies:.0e}", "STANDARD", copies, _cq(copies, slope, intercept, generator)))
+                wells.append(
+                    PlateWell(f"Std_{copies:.0e}", "STANDARD", copies, _cq(copies, slope, intercept, generator))
+                )
         wells += [PlateWell("NTC", "NTC", 0.0, np.nan) for _ in range(_REPLICATES)]
         batch = samples[start : start + _SAMPLES_A_PLATE]
         for sample in batch:
@@ -252,11 +252,18 @@ def _write_tables(
                     {"patient": name, "cytokine": cytokine, "time": day, "level": level, "unit": unit}
                     | {"lloq": low, "uloq": high}
                 )
-        chance = 1.0 / (1.0 + np.exp(-(np.log(max(top, 1.0)) - np.log(9000.0)) * 1.1))
-        best = str(generator.choice(["PR", "PR", "CR"]) if generator.random() < chance else generator.choice(["SD", "PD"]))
+        chance = 1.0 / (1.0 + np.exp(-(np.log(max(top, 1.0)) - np.log(20000.0)) * 1.1))
+        best = str(
+            generator.choice(["PR", "PR", "CR"]) if generator.random() < chance else generator.choice(["SD", "PD"])
+        )
         weeks = float(generator.exponential(40 if best in ("PR", "CR") else 12)) + 4
         response.append(
-            {"patient": name, "response": best, "pfs_time": round(min(7 * weeks, 365.0), 0), "pfs_event": int(7 * weeks < 365)}
+            {
+                "patient": name,
+                "response": best,
+                "pfs_time": round(min(7 * weeks, 365.0), 0),
+                "pfs_event": int(7 * weeks < 365),
+            }
         )
         if height > 60:
             grade = 1 + int(height > 200) + int(height > 700)
@@ -265,8 +272,12 @@ def _write_tables(
                 medication.append({"patient": name, "drug": "tocilizumab", "time": 6, "dose": 8, "dose_unit": "mg/kg"})
     _write_csv(folder / "cytokines.csv", cytokines)
     _write_csv(folder / "response.csv", response)
-    _write_csv(folder / "medication.csv", medication or [{"patient": subjects[0]["patient"], "drug": "paracetamol", "time": 1}])
-    _write_csv(folder / "events.csv", events or [{"patient": subjects[0]["patient"], "term": "fatigue", "time": 1, "grade": 1}])
+    _write_csv(
+        folder / "medication.csv", medication or [{"patient": subjects[0]["patient"], "drug": "paracetamol", "time": 1}]
+    )
+    _write_csv(
+        folder / "events.csv", events or [{"patient": subjects[0]["patient"], "term": "fatigue", "time": 1, "grade": 1}]
+    )
 
 
 def _stamp(moment: datetime) -> str:

@@ -112,12 +112,16 @@ def write_plate(path: Path, wells: Sequence[PlateWell], *, target: str, run: str
             results.write_row(
                 top + 1 + number,
                 0,
-                [number + 1, position, "FALSE", well.sample, target, well.task, "FAM", "NFQ-MGB", status]
-                + [cq, mean, spread, 0.1],
+                [
+                    *(number + 1, position, "FALSE", well.sample, target, well.task, "FAM", "NFQ-MGB", status),
+                    *(cq, mean, spread, 0.1),
+                ],
             )
             curve.write_row(
                 top + 1 + number,
                 0,
-                [number + 1, position, well.sample, quantity, target, "FAM", well.task, "FAM", "NFQ-MGB", status]
-                + [cq, mean, spread, *fit, "FALSE"],
+                [
+                    *(number + 1, position, well.sample, quantity, target, "FAM", well.task, "FAM", "NFQ-MGB"),
+                    *(status, cq, mean, spread, *fit, "FALSE"),
+                ],
             )

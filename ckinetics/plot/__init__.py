@@ -1,0 +1,19 @@
+"""Figures: one function each; data first, ``ax=`` to draw into axes of one's own, Axes returned.
+
+Without ``ax`` a notebook gets a figure of pyplot, which it shows; a script gets a figure that belongs to
+nobody else (save it with ``ax.figure.savefig``, or pass ``ax=plt.subplots()[1]`` to show it).
+"""
+
+from .curves import standard_curve
+from .panels import individuals
+from .response import exposure_by_group, exposure_correlation, exposure_response
+from .spaghetti import profiles
+
+__all__ = [
+    "exposure_by_group",
+    "exposure_correlation",
+    "exposure_response",
+    "individuals",
+    "profiles",
+    "standard_curve",
+]

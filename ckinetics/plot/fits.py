@@ -1,0 +1,39 @@
+"""The curves of a fit, by the patients of a figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ..errors import InputError
+from .samples import Samples
+
+
+def fit_curves(fit: xr.DataTree, samples: Samples) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return time and predicted level of each patient that the fit has a curve of, by position in `samples`.
+
+    Raises
+    ------
+    InputError
+        It is no fit, or a fit of another matrix or unit.
+    """
+    if not isinstance(fit, xr.DataTree) or "curves" not in fit.children:
+        raise InputError("fit= expects the result of fit: it has a group 'curves'")
+    matrix, unit = str(fit.attrs.get("matrix", "")), str(fit.attrs.get("unit", ""))
+    if matrix and matrix != samples.series:
+        raise InputError(f"the fit is of {matrix} and the figure of {samples.series}: draw matrix='{matrix}'")
+    if unit and samples.unit and unit != samples.unit:
+        raise InputError(f"the fit is in {unit} and the profiles in {samples.unit}: fit these profiles")
+    curves = fit["curves"].to_dataset()
+    names = {str(name): at for at, name in enumerate(curves["patient"].values.tolist())}
+    time = curves["time"].transpose("patient", "point").values
+    predicted = curves["predicted"].transpose("patient", "point").values
+    out = {}
+    for patient, name in enumerate(samples.patients):
+        at = names.get(name)
+        if at is None:
+            continue
+        drawable = np.isfinite(time[at]) & (predicted[at] > 0)
+        if drawable.any():
+            out[patient] = (time[at][drawable], predicted[at][drawable])
+    return out

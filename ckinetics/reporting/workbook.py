@@ -1,0 +1,91 @@
+"""Writing sheets as an xlsx file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from .sheets import Sheet
+
+_LONGEST = 32_767  # characters that a cell holds
+_ROWS = 1_048_576
+_CUT = " … (cut: a cell holds no more)"
+
+
+def write_workbook(path: Path, sheets: Sequence[Sheet], *, title: str) -> None:
+    """Write sheets to a workbook: a header, a row of units, then the data.
+
+    Numbers are numbers in full precision; a missing value is an empty cell; text is text, also where it begins
+    with "=".
+
+    Parameters
+    ----------
+    path : Path
+        The file; the caller moves it into place.
+    sheets : sequence of Sheet
+        In order.
+    title : str
+        Title in the file's properties.
+
+    Raises
+    ------
+    InputError
+        A table is longer than a sheet.
+    """
+    import xlsxwriter
+
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    book = xlsxwriter.Workbook(str(path), options)
+    try:
+        book.set_properties({"title": title[:255]})
+        looks = {
+            "header": book.add_format({"bold": True, "bg_color": "#E8EEF4", "bottom": 1, "text_wrap": True}),
+            "unit": book.add_format({"italic": True, "font_color": "#555555", "bottom": 1}),
+            "date": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+        }
+        for sheet in sheets:
+            _write(book.add_worksheet(sheet.name), sheet, looks)
+    finally:
+        book.close()
+
+
+def _write(worksheet: Any, sheet: Sheet, looks: dict[str, Any]) -> None:
+    first = 2 if sheet.has_units else 1
+    if len(sheet.frame) + first > _ROWS:
+        raise InputError(f"the table '{sheet.name}' has {len(sheet.frame)} rows, more than a sheet holds: write HTML")
+    for column, name in enumerate(sheet.frame.columns):
+        worksheet.write_string(0, column, str(name), looks["header"])
+        if sheet.has_units:
+            worksheet.write_string(1, column, sheet.units.get(str(name), ""), looks["unit"])
+        widest = len(str(name))
+        for row, value in enumerate(sheet.frame[name].tolist(), start=first):
+            widest = max(widest, _cell(worksheet, row, column, value, looks))
+        worksheet.set_column(column, column, min(max(widest, 8), 60) + 1)
+    worksheet.freeze_panes(first, 0)
+
+
+def _cell(worksheet: Any, row: int, column: int, value: Any, looks: dict[str, Any]) -> int:
+    """Write one cell and return its width in characters; what is missing stays empty."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+        return 0
+    if isinstance(value, (bool, np.bool_)):
+        worksheet.write_boolean(row, column, bool(value))
+        return 5
+    if isinstance(value, pd.Timestamp) and value.year >= 1900:
+        worksheet.write_datetime(row, column, value.to_pydatetime(warn=False), looks["date"])
+        return 19
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        worksheet.write_number(row, column, value)
+        return 10
+    text = str(value)
+    if text:
+        if len(text) > _LONGEST:
+            text = text[: _LONGEST - len(_CUT)] + _CUT
+        worksheet.write_string(row, column, text)
+    return max(map(len, text.splitlines()), default=0)

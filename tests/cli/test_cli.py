@@ -1,0 +1,85 @@
+"""The command line as a user meets it: a process, its words and its exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ckinetics as ck
+from ckinetics.study import simulate_study
+
+
+def command(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ckinetics", *map(str, words)], capture_output=True, text=True, cwd=cwd, encoding="utf-8"
+    )
+
+
+def test_version_and_help() -> None:
+    assert command("--version").stdout.strip() == f"ckinetics {ck.__version__}"
+    done = command("--help")
+    assert done.returncode == 0
+    for word in ("run", "demo", "models"):
+        assert word in done.stdout
+
+
+def test_models_lists_the_files(project_root: Path) -> None:
+    done = command("models")
+    files = sorted(path.stem for path in (project_root / "models").glob("*.toml"))
+    assert [line.split()[0] for line in done.stdout.splitlines()] == files
+    assert "rho" in command("models", "stein2019").stdout
+    wrong = command("models", "stein2091")
+    assert wrong.returncode == 2
+    assert "stein2019" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "nowhere", "--out", "out"], "is not there"),
+        (["run", "."], "--out"),
+        (["rum"], "rum"),
+        (["demo", "--patients", "2", "--out", "out"], "at least 3"),
+    ],
+)
+def test_wrong_use_is_exit_code_2(tmp_path: Path, words: list[str], message: str) -> None:
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_and_run(tmp_path: Path) -> None:
+    done = command("demo", "--patients", 3, "--out", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout
+    assert (tmp_path / "demo" / "report.xlsx").stat().st_size > 1000
+    assert "\r" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_exit_codes_of_a_run(tmp_path: Path) -> None:
+    study = simulate_study(tmp_path / "study", patients=3, seed=1)
+    text = (study / "study.toml").read_text()
+    (study / "study.toml").write_text(text[: text.index("[fit]")])
+    (study / "plates" / "bad.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
+    done = command("run", study, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "failed: bad.xlsx" in done.stderr
+    assert "Traceback" not in done.stderr
+    quiet = command("run", study, "--out", tmp_path / "out", "--quiet")
+    assert quiet.stdout == ""
+
+
+def test_failed_quality_control_is_exit_code_3(shared_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "plates"
+    folder.mkdir()
+    name = "appbio_quantstudio_designandanalysis_QS6Pro_Standard_Curve_example05.xlsx"
+    (folder / name).write_bytes((shared_data / "plates" / "appliedbiosystems_da2" / name).read_bytes())
+    done = command("run", folder, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "efficiency 79.24 % misses the limit (90 to 110 %)" in done.stderr

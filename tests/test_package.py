@@ -1,0 +1,117 @@
+"""The import, the public surface, the packaging."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ckinetics as ck
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_is_light() -> None:
+    loaded = modules_after("import ckinetics")
+    heavy = {"numba", "matplotlib", "sympy", "statsmodels", "scipy", "pandas", "xarray", "pydantic"}
+    assert not loaded & heavy
+
+
+def test_help_imports_only_the_command_line_library() -> None:
+    loaded = modules_after(
+        "from ckinetics.cli.main import app\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0"
+    )
+    heavy = {"numba", "matplotlib", "sympy", "statsmodels", "scipy", "pandas", "xarray", "numpy", "pydantic", "jinja2"}
+    assert not loaded & heavy
+    ours = {name for name in loaded if name.startswith("ckinetics")}
+    assert ours == {"ckinetics", "ckinetics._version", "ckinetics.cli", "ckinetics.cli.main"}
+
+
+def test_every_public_name_loads_and_is_documented() -> None:
+    for name in ck.__all__:
+        value = getattr(ck, name)
+        if callable(value):
+            assert value.__doc__, name
+            assert value.__doc__.strip(), name
+    assert set(ck.__all__) <= set(dir(ck))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ck.nothing
+
+
+def test_stub_names_the_same_as_the_package() -> None:
+    stub = ast.parse(Path(ck.__file__).with_name("__init__.pyi").read_text())
+    names = {alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert names == set(ck.__all__)
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    folder = Path(ck.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
+    functions = {name for name in ck.__all__ if callable(getattr(ck, name))}
+    assert not modules & functions
+
+
+def test_only_kernels_touch_numba() -> None:
+    folder = Path(ck.__file__).parent
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add((node.module or "").split(".")[0])
+        inside = path.is_relative_to(folder / "kernels")
+        assert inside or "numba" not in imported, path
+        if inside:
+            assert not imported & {"xarray", "pandas", "scipy"}, path
+
+
+def test_an_edit_of_any_kernel_file_changes_the_stamp(tmp_path: Path) -> None:
+    import shutil
+
+    source = Path(ck.__file__).parent
+    copy = tmp_path / "ckinetics"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from ckinetics.kernels.jit import kernel_stamp; import ckinetics; print(ckinetics.__file__, kernel_stamp())"
+
+    def stamp() -> str:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        file, value = done.stdout.split()
+        assert Path(file).is_relative_to(tmp_path)
+        return value
+
+    before = stamp()
+    for path in sorted((copy / "kernels").glob("*.py")):
+        text = path.read_text()
+        path.write_text(text + "\n# edited\n")
+        assert stamp() != before, path
+        path.write_text(text)
+    assert stamp() == before
+
+
+@pytest.mark.parametrize("case", ["read-only", "no home"])
+def test_kernels_compile_where_nothing_can_be_cached(tmp_path: Path, case: str) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    env = {"PATH": "", "CKINETICS_CACHE_DIR": str(blocked / "cache")} if case == "read-only" else {"PATH": ""}
+    if case == "no home":
+        env |= {"HOME": str(blocked / "home"), "XDG_CACHE_HOME": ""}
+    code = (
+        "import ckinetics as ck\n"
+        "from ckinetics.kernels.jit import cache_root\n"
+        "assert cache_root() is None\n"
+        "r = ck.nca(ck.kinetics_from_arrays([0, 7, 14, 28], [[0, 9000, 3000, 400]], unit='copies/ug', lloq=50))\n"
+        "assert float(r['cmax'].item()) == 9000"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
