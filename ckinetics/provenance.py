@@ -157,10 +157,12 @@ def _attrs_json(attrs: Mapping[Any, Any]) -> str:
 
 def _bytes_of(values: np.ndarray) -> Iterator[bytes]:
     if values.dtype.kind in "OUS":
-        for item in values.ravel().tolist():
-            raw = str(item).encode()
-            yield len(raw).to_bytes(8, "little")
-            yield raw
+        words = values.ravel().tolist()
+        if not all(type(item) is str for item in words):
+            words = [str(item) for item in words]
+        # Lengths and text together say where each word ends.
+        yield np.fromiter(map(len, words), dtype=np.int64, count=len(words)).tobytes()
+        yield "".join(words).encode()
     elif values.dtype.kind == "f":
         # One NaN and one zero: bit patterns that compare alike hash alike.
         clean = np.where(np.isnan(values), np.nan, values) + 0.0

@@ -11,14 +11,13 @@ import ckinetics as ck
 
 
 def main(results: Path) -> None:
-    """Draw three steps of the demo: a standard curve, the profiles, exposure against a cytokine."""
+    """Draw three steps of the demo: a standard curve, the profiles, Cmax by response."""
     cohort, nca = ck.load(results / "cohort.nc"), ck.load(results / "nca.nc")
     figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1.5, 1])
     ck.plot.standard_curve(cohort, "plate_01", ax=left)
     ck.plot.profiles(cohort, matrix="blood", colour_by="dose_level", ax=middle)
-    peak = ck.peaks(cohort)["peak"].sel(cytokine="IL-6")
-    ck.plot.exposure_correlation(ck.exposure_correlation(nca["cmax"].sel(matrix="blood"), peak), ax=right)
+    ck.plot.exposure_by_group(nca["cmax"].sel(matrix="blood"), cohort["outcomes"]["response"], ax=right)
     figure.savefig(Path(__file__).with_name("overview.png"), dpi=110)
 
 
