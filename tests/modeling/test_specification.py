@@ -66,7 +66,8 @@ def test_variance_is_read_as_variance():
 
 def test_no_closed_form_is_said_when_it_is_evaluated():
     start, end = TEXT.index("[outputs.level.closed_form]"), TEXT.index("[outputs.level.residual]")
-    model = read_model(TEXT[:start] + TEXT[end:], name="ode", file="ode.toml")
+    text = (TEXT[:start] + TEXT[end:]).replace('scales_with = ["Cmax"]\n', "")
+    model = read_model(text, name="ode", file="ode.toml")
     with pytest.raises(ModelFileError, match=r"\[outputs\.level\], key 'closed_form'"):
         model.evaluate([1.0])
 
