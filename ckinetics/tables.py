@@ -117,18 +117,20 @@ def _naive(stamp: pd.Timestamp, table: Table, position: int, column: str) -> np.
         raise table.error(
             position, f"{column} '{stamp}' has a time zone: give all times in one local time, without zone"
         )
+    if not 1900 <= stamp.year <= 2199:
+        raise table.error(position, f"{column} '{stamp}' is outside the years 1900 to 2199: correct it")
     return stamp.to_datetime64().astype("datetime64[ns]")
 
 
 def _text(cell: Any) -> str:
     if cell is None or cell is pd.NaT or cell is pd.NA:
         return ""
+    if isinstance(cell, np.generic) and not isinstance(cell, np.datetime64):
+        cell = cell.item()  # a numpy number spells its type out
     if isinstance(cell, float):
         if np.isnan(cell):
             return ""
         return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
-    if isinstance(cell, np.generic):
-        return _text(cell.item())
     return re.sub(r"\s+", " ", str(cell)).strip()
 
 
@@ -238,14 +240,17 @@ def _cells(path: Path, what: str) -> tuple[list[tuple[int, list[Any]]], str, str
     name = str(path)
     if not path.is_file():
         raise FileFormatError(f"{what} '{path}' is not there: check the path")
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as err:
+        raise FileFormatError(f"the file cannot be opened ({err.strerror or err})", file=name) from None
     if not raw.strip():
         raise FileFormatError("the file is empty", file=name)
     if raw[:4] == b"PK\x03\x04" or raw[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
         return _workbook_cells(raw, name)
     if b"\x00" in raw[:4096] and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise FileFormatError(f"{what} is neither a text table nor a workbook", file=name)
-    text = decode(raw)
+    text = decode(raw, name)
     lines = text.splitlines()
     sample = "\n".join(line for line in lines[:20] if line.strip())
     delimiter = max(",;\t", key=sample.count)
@@ -261,10 +266,21 @@ def _cells(path: Path, what: str) -> tuple[list[tuple[int, list[Any]]], str, str
     return records, name, ""
 
 
-def decode(raw: bytes) -> str:
-    """Return bytes as text: UTF-16 by its mark, UTF-8 where it is valid, else Windows-1252."""
+def decode(raw: bytes, file: str | Path) -> str:
+    """Return a file's bytes as text: UTF-16 by its mark, UTF-8 where it is valid, else Windows-1252.
+
+    Raises
+    ------
+    FileFormatError
+        The file is marked as UTF-16 and is not.
+    """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16")
+        try:
+            return raw.decode("utf-16")
+        except UnicodeDecodeError:
+            raise FileFormatError(
+                "the file is marked as UTF-16 text but is cut off or damaged: export it again", file=file
+            ) from None
     for encoding in _ENCODINGS:
         try:
             return raw.decode(encoding)

@@ -53,3 +53,24 @@ def test_analysis_says_what_it_cannot_know() -> None:
 def test_an_unknown_example_names_the_known() -> None:
     with pytest.raises(InputError, match="kimmel2021"):
         load_example("zuma")
+
+
+def test_what_the_caveats_say_of_the_traces_is_so() -> None:
+    data = load_example("kimmel2021")
+    level = data["kinetics"].to_dataset().isel(matrix=0)
+    names, known = level["patient"].values, np.isfinite(level["level"].values).sum(axis=-1)
+    counts = {str(p): int(n) for p, n in zip(names, known, strict=True)}
+    text = " ".join(data.attrs["caveats"].split())
+    assert max(counts.values()) == 5
+    assert "P22 and P24 have two, P06, P07, P11, P13, P14, P18 and P20 three" in text
+    assert [name for name, n in counts.items() if n == 2] == ["P22", "P24"]
+    assert [name for name, n in counts.items() if n == 3] == ["P06", "P07", "P11", "P13", "P14", "P18", "P20"]
+
+    def value(patient: str, day: float) -> float:
+        one = level.sel(patient=patient)
+        return float(one["level"].values[one["time"].values == day].item())
+
+    assert "P01 and P12 rise again from day 90 to day 180 (1.7- and 4.6-fold)" in text
+    assert [round(value(name, 180) / value(name, 90), 1) for name in ("P01", "P12")] == [1.7, 4.6]
+    for name, days in {"P18": (28,), "P20": (7,), "P23": (7,), "P24": (7, 14, 28)}.items():
+        assert not set(days) & set(level.sel(patient=name)["time"].values.tolist())

@@ -12,9 +12,9 @@ import xarray as xr
 
 from ..errors import Fault, InputError, ValidationError
 from ..provenance import result_attrs, settings_json
-from ..schema import GROUPS, SCHEMA_VERSION, Group, Status, Var, YesNo, series_dim
+from ..schema import GROUPS, PROFILE_GROUPS, SCHEMA_VERSION, Group, Status, Var, YesNo, series_dim
 from ..tables import MISSING_WORDS, Table, as_number, fold, read_table
-from .profiles import natural_order, profiles_of, read_kinetics
+from .profiles import check_columns, natural_order, profiles_of, read_kinetics
 from .validation import validate
 
 TableLike = str | Path | pd.DataFrame
@@ -30,6 +30,9 @@ _MORE_ALIASES = {
     "weight": ("weight_kg",),
     "drug": ("medication", "treatment"),
 }
+_TABLES = (
+    "patients", "counts", "cytokines", "response", "infusions", "medication", "events", "lesions", "visits", "ada",
+)  # fmt: skip
 _YES = {"yes", "y", "true", "1", "1.0"}
 _NO = {"no", "n", "false", "0", "0.0"}
 
@@ -99,6 +102,9 @@ def cohort(
     1
     """
     maps = columns or {}
+    strange = [name for name in maps if name not in _TABLES]
+    if strange:
+        raise InputError(f"columns= names the table '{strange[0]}': a cohort's tables are {', '.join(_TABLES)}")
     groups: dict[str, xr.Dataset] = {"kinetics": profiles_of(kinetics)}
     if isinstance(kinetics, xr.DataTree):
         for name in ("wells", "curves", "verdicts"):
@@ -273,6 +279,7 @@ def patient_table(table: TableLike, group: str, columns: Mapping[str, str] | Non
     """Read a table of one row a patient (group "/" or "outcomes") as a Dataset over ``patient``."""
     schema = GROUPS[group]
     what = "the patients table" if group == "/" else f"the {group} table"
+    check_columns(columns, _aliases(schema), what)
     source = read_table(table, what=what, aliases=_aliases(schema), required=["patient"], columns=columns)
     names = source.texts("patient", required=True)
     seen: dict[str, int] = {}
@@ -298,6 +305,7 @@ def entry_table(table: TableLike, group: str, columns: Mapping[str, str] | None)
         "patient",
         *(v.name for v in schema.variables if v.required and v.name not in ("patient_id", "time")),
     ]
+    check_columns(columns, _aliases(schema), f"the {group} table")
     source = read_table(table, what=f"the {group} table", aliases=_aliases(schema), required=required, columns=columns)
     typed = {name: (dim, v, attrs) for name, v, attrs in _typed_columns(source, schema, skip={"patient"})}
     patient = schema.by_name["patient_id"]
@@ -408,6 +416,8 @@ def exclude(
 
     if not reason.strip():
         raise InputError("an exclusion needs a reason: say why the sample is left out")
+    if group not in data.children or group not in PROFILE_GROUPS:
+        raise InputError(f"the cohort has no group '{group}' of profiles: it has {', '.join(data.children)}")
     dataset = data.children[group].to_dataset(inherit=False)
     series = series_dim(group)
     patients = [str(name) for name in data.coords["patient"].values.tolist()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,17 @@ _DETECTED = frozenset({"dnq", "detected not quantifiable", "detected, not quanti
 _ABOVE = frozenset({">uloq", "alq", "auq", "above uloq", ">uloq.", "aloq"})
 _INVALID = frozenset({"inv", "invalid", "failed"})
 _NO_DNA = frozenset({"ns", "insufficient", "insufficient dna", "qns"})
-_WORDS = (
-    (_BLQ, Status.below_lloq),
-    (_NOT_DETECTED, Status.not_detected),
-    (_DETECTED, Status.detected_below_lloq),
-    (_ABOVE, Status.above_uloq),
-    (_INVALID, Status.invalid),
-    (_NO_DNA, Status.insufficient_dna),
+# Spaces do not matter: "< LLOQ" is "<LLOQ".
+_WORDS = tuple(
+    (frozenset(word.replace(" ", "") for word in words), code)
+    for words, code in (
+        (_BLQ, Status.below_lloq),
+        (_NOT_DETECTED, Status.not_detected),
+        (_DETECTED, Status.detected_below_lloq),
+        (_ABOVE, Status.above_uloq),
+        (_INVALID, Status.invalid),
+        (_NO_DNA, Status.insufficient_dna),
+    )
 )
 
 
@@ -76,9 +80,10 @@ def read_kinetics(
     table : path or DataFrame
         Columns ``patient``, ``time`` and ``level``; optional ``matrix``, ``nominal_time``, ``lod``,
         ``lloq``, ``uloq``, ``sample_id``, ``plate``, ``se_well``, ``se_plate``, ``excluded``, ``reason``,
-        ``by``. In place of ``time`` (a number since the first infusion): ``study_day`` (CDISC, without a
-        day 0), or ``collected`` with ``infused`` (ISO 8601; without ``infused`` the time is filled in by
-        `cohort` from the patient's first infusion). CDISC names (USUBJID, PCSTRESC, PCLLOQ, …) are known.
+        ``by``. In place of ``time`` (a number since the first infusion): ``collected`` with ``infused``
+        (ISO 8601; without ``infused`` the time is filled in by `cohort` from the patient's first infusion),
+        or ``study_day`` (CDISC, without a day 0), which is taken only where ``collected`` is empty. CDISC
+        names (USUBJID, PCSTRESC, PCLLOQ, …) are known. ``excluded`` is yes or no.
 
         ``level`` holds numbers and words: "BLQ" (nothing but [0, LLOQ) is known), "<50" (the same, and
         LLOQ is 50), "ND" (not detected), "DNQ" (detected, not quantifiable), ">ULOQ", ">1e6", "INV",
@@ -124,6 +129,7 @@ def read_kinetics(
     names = {name: others for name, others in _ALIASES.items() if name not in {"matrix", "count", "cytokine"}}
     names[series] = _ALIASES[series]
     required = ["patient", "level"] + ([series] if series != "matrix" else [])
+    check_columns(columns, names, f"the {group} table")
     source = read_table(table, what=f"the {group} table", aliases=names, required=required, columns=columns)
     frame = _sample_columns(source, time_unit)
     frame["patient"] = source.texts("patient", required=True)
@@ -216,6 +222,11 @@ def kinetics_from_arrays(
         )
     _check_increasing(times, names)
     present = np.isfinite(times)
+    for at in np.argwhere(present & _wrong_limits(**bounds))[:1]:
+        try:
+            _check_limits({name: float(bound[*at]) for name, bound in bounds.items()})
+        except InputError as err:
+            raise InputError(f"patient '{names[at[0]]}', sample {at[1] + 1}: {err.message}") from None
     status = np.where(np.isnan(levels), Status.missing, Status.quantified)
     below = (levels < bounds["lloq"]) | ((levels == 0) & np.isnan(bounds["lloq"]))
     status = np.where(below, Status.below_lloq, status)
@@ -271,19 +282,18 @@ def _sample_columns(source: Table, time_unit: str) -> pd.DataFrame:
         frame[name] = source.numbers(name)
     for name in ("plate", "reason", "by", "sample_id"):
         frame[name] = np.array(source.texts(name), dtype=object)
-    excluded = source.numbers("excluded")
-    frame["excluded"] = np.where(np.isnan(excluded), Excluded.included, excluded).astype(np.int8)
+    frame["excluded"] = np.array(_excluded(source), dtype=np.int8)
     if "time" in source:
         frame["time"] = source.numbers("time") * factor
-    elif "study_day" in source:
+    elif "collected" in source or "study_day" in source:
+        # A date and time says more than a study day, which is taken only where there is no date.
+        infused = source.datetimes("infused")
+        elapsed = (frame["collected"].to_numpy() - infused) / np.timedelta64(86_400_000_000_000, "ns")
         days = source.numbers("study_day")
         if (days == 0).any():
             position = int(np.argmax(days == 0))
             raise source.error(position, "study day 0 does not exist in CDISC: the day of infusion is day 1")
-        frame["time"] = np.where(days > 0, days - 1, days)
-    elif "collected" in source:
-        infused = source.datetimes("infused")
-        frame["time"] = (frame["collected"].to_numpy() - infused) / np.timedelta64(86_400_000_000_000, "ns")
+        frame["time"] = np.where(frame["collected"].isna(), np.where(days > 0, days - 1, days), elapsed)
     else:
         raise source.error(
             None,
@@ -295,6 +305,36 @@ def _sample_columns(source: Table, time_unit: str) -> pd.DataFrame:
         if gaps.any():
             raise source.error(int(np.argmax(gaps)), "time is empty: fill it in")
     return frame
+
+
+def _excluded(source: Table) -> list[int]:
+    """Return the column of exclusions as codes; yes and no, true and false, 1 and 0 and the codes' names are known."""
+    out = []
+    for position, text in enumerate(source.texts("excluded")):
+        word = text.lower()
+        if word in {"", "no", "n", "false", "0", "included"}:
+            out.append(int(Excluded.included))
+        elif word in {"yes", "y", "true", "1", "excluded"}:
+            out.append(int(Excluded.excluded))
+        else:
+            raise source.error(position, f"excluded '{text}' is neither yes nor no: correct it")
+    return out
+
+
+def check_columns(columns: Mapping[str, str] | None, known: Iterable[str], what: str) -> None:
+    """Refuse a renaming of a column that `what` does not know: it would be lost without a word.
+
+    Raises
+    ------
+    InputError
+        Names the column and what there is.
+    """
+    names = list(known)
+    strange = [name for name in columns or {} if name not in names]
+    if strange:
+        raise InputError(
+            f"columns= names '{strange[0]}', which {what} does not know: its columns are {', '.join(names)}"
+        )
 
 
 def _series_column(source: Table, series: str, matrix: str) -> list[str]:
@@ -360,6 +400,7 @@ def _levels(source: Table, frame: pd.DataFrame, defaults: Mapping[str, float | N
             limits[name] = given if not np.isnan(given) or default is None else float(default)
         try:
             code, value = _parse_level(text, limits, stated={n: not np.isnan(own[n][position]) for n in own})
+            _check_limits(limits)
         except InputError as err:
             raise source.error(position, err.message) from None
         level[position], status[position] = value, code
@@ -368,6 +409,22 @@ def _levels(source: Table, frame: pd.DataFrame, defaults: Mapping[str, float | N
     frame["level"], frame["status"] = level, status
     for name, values in own.items():
         frame[name] = values
+
+
+def _wrong_limits(lod: Any, lloq: Any, uloq: Any) -> Any:
+    wrong = [(limit <= 0) | np.isinf(limit) for limit in (lod, lloq, uloq)]
+    return wrong[0] | wrong[1] | wrong[2] | (lod > lloq * (1 + 1e-12)) | (lloq >= uloq)
+
+
+def _check_limits(limits: Mapping[str, float]) -> None:
+    if not _wrong_limits(**limits):
+        return
+    for name, limit in limits.items():
+        if limit <= 0 or np.isinf(limit):
+            raise InputError(f"{name} {limit:g} is not positive and finite: correct it")
+    if limits["lod"] > limits["lloq"] * (1 + 1e-12):
+        raise InputError(f"lod {limits['lod']:g} is above lloq {limits['lloq']:g}: correct one of them")
+    raise InputError(f"lloq {limits['lloq']:g} is not below uloq {limits['uloq']:g}: correct one of them")
 
 
 def _level_texts(source: Table) -> list[str]:
@@ -384,7 +441,7 @@ def _parse_level(text: str, limits: dict[str, float], stated: Mapping[str, bool]
     if folded in MISSING_WORDS:
         return Status.missing, np.nan
     for words, code in _WORDS:
-        if folded in words or folded.replace(" ", "") in words:
+        if folded.replace(" ", "") in words:
             return code, np.nan
     bound = re.fullmatch(r"([<>≤≥]=?)\s*(.+)", folded)
     value = as_number(bound.group(2) if bound else folded)

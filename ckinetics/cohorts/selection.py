@@ -44,7 +44,7 @@ def select(
     Raises
     ------
     InputError
-        A patient or matrix is not in the cohort, or a mask has the wrong length.
+        It is no cohort, a patient or matrix is not in it, or a mask has the wrong length.
 
     Examples
     --------
@@ -53,6 +53,8 @@ def select(
     >>> select(study, patient="2")["kinetics"].sizes["patient"]
     1
     """
+    if not isinstance(data, xr.DataTree):
+        raise InputError(f"select expects a cohort, got a {type(data).__name__}: build one with cohort")
     names = [str(name) for name in data.coords["patient"].values.tolist()]
     index = np.arange(len(names)) if patient is None else _positions(patient, names)
     keep = {names[at] for at in index}

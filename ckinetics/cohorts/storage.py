@@ -25,6 +25,7 @@ from .build import missing_of
 
 _MARK = "ckinetics_dtype"
 _TABLES_LAYOUT = "layout.json"
+_RESERVED = ("coordinates", _MARK, "ckinetics_object", "ckinetics_name")
 
 # Turns a tree of schema version n into one of version n + 1.
 MIGRATIONS: dict[int, Callable[[xr.DataTree], xr.DataTree]] = {}
@@ -142,14 +143,27 @@ def _check(place: str, dataset: xr.Dataset) -> None:
             raise InputError(f"{text} has dtype {variable.dtype}, which cannot be saved: convert it")
         if variable.dtype.kind == "O" and any(not isinstance(v, str) for v in variable.values.ravel().tolist()):
             raise InputError(f"{text} holds objects that are not strings: convert them")
+        if variable.dtype.kind in "OU" and not all(map(_writable, variable.values.ravel().tolist())):
+            raise InputError(f"{text} holds a character that no file can hold (NUL, or half of a pair): remove it")
+        if any(name == f"{dim}_index" for dim in dataset.dims):
+            raise InputError(f"{text} has the name of a column of positions in the tables: rename it")
     for owner, attrs in [("", dataset.attrs), *((str(n), v.attrs) for n, v in dataset.variables.items())]:
         for key, value in attrs.items():
+            where = f"attribute '{key}' of {place.strip('/') or 'root'}/{owner}"
+            if not isinstance(key, str) or not _writable(key) or key in _RESERVED:
+                raise InputError(f"{where} has a name that a file cannot keep: rename it")
+            if (isinstance(value, str) and not _writable(value)) or (isinstance(value, int) and abs(value) >= 2**63):
+                raise InputError(f"{where} has a value that a file cannot hold: change it")
             array = isinstance(value, np.ndarray) and value.dtype.kind in "ifu" and value.ndim == 1 and value.size > 1
             if isinstance(value, bool) or not (array or isinstance(value, (str, int, float, np.number))):
-                raise InputError(
-                    f"attribute '{key}' of {place.strip('/') or 'root'}/{owner} is a {type(value).__name__}: "
-                    "attributes are numbers or strings"
-                )
+                raise InputError(f"{where} is a {type(value).__name__}: attributes are numbers or strings")
+
+
+def _writable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _encode(dataset: xr.Dataset) -> xr.Dataset:
@@ -267,6 +281,8 @@ def _save_tables(data: xr.DataTree | xr.Dataset, folder: Path) -> Path:
         "name": str(data.name or "") if isinstance(data, xr.DataTree) else "",
         "groups": {},
     }
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"cannot save to '{folder.name}': it is a file; end the name in .nc, or name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     tables = to_tables(data)
     for place, dataset in _nodes(data).items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from ..errors import Fault, ValidationError
+from ..errors import Fault, InputError, ValidationError
 from ..schema import (
     GROUPS,
     MATRICES,
@@ -46,9 +46,13 @@ def validate(cohort: xr.DataTree, /) -> xr.DataTree:
 
     Raises
     ------
+    InputError
+        It is no cohort.
     ValidationError
         With all faults in ``.faults``.
     """
+    if not isinstance(cohort, xr.DataTree):
+        raise InputError(f"expected a cohort, got a {type(cohort).__name__}: build one with cohort")
     faults = list(find_faults(cohort))
     if faults:
         raise ValidationError(faults)
@@ -200,7 +204,9 @@ def _profile_faults(group: Group, dataset: xr.Dataset) -> Iterator[Fault]:
         yield from faults(level > uloq * (1 + 1e-12), "level", "is quantified above its uloq")
         for name in ("se_well", "se_plate"):
             yield from faults(fields(name, np.nan) < 0, name, "is negative")
-    yield from faults((status == Status.above_uloq) & np.isnan(uloq), "uloq", "is above its uloq, which is unknown")
+    yield from faults(
+        (status == Status.above_uloq) & np.isnan(uloq), "uloq", "is above its uloq, which is unknown: give uloq"
+    )
     present = status != Status.missing
     timeless = present & np.isnan(time) & np.isnan(nominal)
     yield from faults(timeless, "time", "was measured but has neither an actual nor a planned time")

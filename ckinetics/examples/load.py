@@ -30,8 +30,8 @@ def load_example(name: str, /) -> xr.DataTree:
     -------
     DataTree
         A cohort. Root attributes ``citation``, ``licence`` and ``caveats`` say what must be known; the root
-        variable ``end_informative`` marks traces whose end at day 28 is not a missing visit; ambiguous values
-        carry a ``reason``.
+        variable ``end_informative`` marks the six traces that end at day 28 (four are probably zero at day 90, which
+        ones cannot be told); ambiguous values carry a ``reason``.
 
     Raises
     ------

@@ -10,9 +10,9 @@ from scipy.stats import norm, spearmanr
 
 from ..cohorts import align_patients
 from ..cohorts.selection import Join
-from ..errors import InputError
+from ..errors import InputError, StaleResultError
 from ..provenance import result_attrs
-from .response import caution
+from .response import caution, check_confidence, in_series, series_of
 
 
 def exposure_correlation(
@@ -53,6 +53,8 @@ def exposure_correlation(
     ------
     InputError
         Different patients, or an unknown option.
+    StaleResultError
+        The two say that they were computed from different cohorts.
 
     Examples
     --------
@@ -65,6 +67,13 @@ def exposure_correlation(
     """
     if censored not in ("rank", "drop"):
         raise InputError(f"unknown policy '{censored}' for censored peaks: use 'rank' or 'drop'")
+    check_confidence(confidence)
+    hashes = {str(array.attrs["cohort_hash"]) for array in (exposure, peak) if array.attrs.get("cohort_hash")}
+    if len(hashes) > 1:
+        raise StaleResultError(
+            f"'{exposure.name}' and the peak of {_name_of(peak)} were computed from different data: compute both from "
+            "one cohort"
+        )
     pair = align_patients(exposure, peak, join=join)
     x, y = pair.first.values.astype(np.float64), pair.second.values.astype(np.float64)
     flag = pair.second["censored"].values if "censored" in pair.second.coords else np.zeros(len(y), np.int8)
@@ -112,7 +121,7 @@ def exposure_correlation(
         },
         {"patient": pair.first["patient"].variable},
         result_attrs(
-            title=f"{name} against the peak of {peak_name}",
+            title=f"{name}{in_series(exposure)} against the peak of {peak_name}",
             source=str(exposure.attrs.get("cohort_hash", "")),
             result="exposure_correlation",
             settings={"censored": censored, "join": join, "confidence": confidence},
@@ -120,6 +129,7 @@ def exposure_correlation(
             message=message,
             interval_kind=f"{100 * confidence:g} % Fisher z, variance of Bonett and Wright",
             exposure_name=name,
+            exposure_series=series_of(exposure),
             exposure_units=str(exposure.attrs.get("units", "")),
             peak_name=peak_name,
             peak_units=_unit_of(peak),
@@ -130,10 +140,7 @@ def exposure_correlation(
 
 
 def _name_of(peak: xr.DataArray) -> str:
-    for dim in ("cytokine", "count", "matrix"):
-        if dim in peak.coords and peak[dim].ndim == 0:
-            return str(peak[dim].item())
-    return str(peak.name or "peak")
+    return series_of(peak) or str(peak.name or "peak")
 
 
 def _unit_of(peak: xr.DataArray) -> str:

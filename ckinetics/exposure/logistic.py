@@ -73,7 +73,7 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, *, penalised: bool, confidence: f
     cut = chi2.ppf(confidence, 1)
 
     def excess(value: float) -> float:
-        start = np.array([beta[0], value])
+        start = _best_start(design, y, value, penalised, float(beta[0]))
         _, reached, _ = _maximise(design, y, penalised, start, np.array([True, False]))
         return 2.0 * (top - reached) - cut
 
@@ -111,6 +111,19 @@ def _objective(design: np.ndarray, y: np.ndarray, beta: np.ndarray, penalised: b
         sign, log_det = np.linalg.slogdet(_information(design, beta))
         value = value + 0.5 * log_det if sign > 0 else -np.inf
     return value
+
+
+def _best_start(design: np.ndarray, y: np.ndarray, slope: float, penalised: bool, intercept: float) -> np.ndarray:
+    """Return the best of several intercepts for a slope.
+
+    The penalised likelihood at a steep slope has a peak for each gap of the covariate that the threshold may
+    lie in; from a bad start Newton's method would end on a lower one, and the interval would be too short.
+    """
+    z = np.unique(design[:, 1])
+    gaps = np.quantile((z[:-1] + z[1:]) / 2, np.linspace(0, 1, min(len(z) - 1, 50)))
+    starts = [intercept, *(-slope * gaps), *(-slope * z[[0, -1]])]
+    values = [_objective(design, y, np.array([start, slope]), penalised) for start in starts]
+    return np.array([starts[int(np.argmax(values))], slope])
 
 
 def _maximise(

@@ -67,7 +67,8 @@ def peaks(
     bound = np.where(censored == 1, high, np.where(censored == -1, low, np.nan))
     lead = dims[:-1]
     series = series_dim(group) if group in ("cytokines", "counts") else str(lead[-1])
-    attrs = {"long_name": f"largest level from day {window[0]:g} to {window[1]:g}"}
+    source = content_hash(data)
+    attrs = {"long_name": f"largest level from day {window[0]:g} to {window[1]:g}", "cohort_hash": source}
     unit = str(profiles["level"].attrs.get("units", ""))
     if unit:
         attrs["units"] = unit
@@ -86,7 +87,7 @@ def peaks(
         coords,
         result_attrs(
             title=f"peaks of {series}",
-            source=content_hash(data),
+            source=source,
             result="peaks",
             settings={"group": group, "window": list(window)},
         ),

@@ -28,7 +28,7 @@ def exposure_response(
     response: xr.DataArray,
     /,
     *,
-    event: Sequence[str] = RESPONDERS,
+    event: str | Sequence[str] = RESPONDERS,
     method: Literal["auto", "logistic", "firth"] = "auto",
     join: Join = "exact",
     confidence: float = 0.95,
@@ -43,8 +43,8 @@ def exposure_response(
     response : DataArray over patient
         Words of response (CR, PR, SD, PD, …; case does not matter), or 0 and 1 (-1 or NaN is missing). "NE"
         and an empty word are missing.
-    event : sequence of str
-        The words that count as an event.
+    event : str or sequence of str
+        The word or words that count as an event.
     method : {"auto", "logistic", "firth"}
         ``logistic``: maximum likelihood; refused where the classes separate, because no estimate exists.
         ``firth``: penalised likelihood. ``auto``: logistic, and firth where the classes separate.
@@ -83,19 +83,21 @@ def exposure_response(
     """
     if method not in ("auto", "logistic", "firth"):
         raise InputError(f"unknown method '{method}': use 'auto', 'logistic' or 'firth'")
+    check_confidence(confidence)
+    event = [event] if isinstance(event, str) else list(event)
     pair = align_patients(exposure, response, join=join)
     level = pair.first.values.astype(np.float64)
     outcome, why_not = _outcomes(pair.second, event)
     reasons = np.array(why_not, dtype=object)
     reasons[~(level > 0)] = "exposure is not positive"
-    reasons[np.isnan(level)] = "exposure could not be calculated"
+    reasons[~np.isfinite(level)] = "exposure could not be calculated"
     used = reasons == ""
     name = str(exposure.name or "exposure")
     x, y = np.log2(level[used]), outcome[used]
     fit, chosen, message = _fit(x, y, method, confidence, name)
     lost = [*pair.only_first, *pair.only_second]
     attrs = result_attrs(
-        title=f"{name} against response",
+        title=f"{name}{in_series(exposure)} against response",
         source=str(exposure.attrs.get("cohort_hash", "")),
         result="exposure_response",
         settings={"event": list(event), "method": method, "join": join, "confidence": confidence},
@@ -104,6 +106,7 @@ def exposure_response(
         interval_kind=f"{100 * confidence:g} % profile {'penalised ' if chosen == 'firth' else ''}likelihood",
         p_value_kind=f"{'penalised ' if chosen == 'firth' else ''}likelihood ratio test",
         exposure_name=name,
+        exposure_series=series_of(exposure),
         exposure_units=str(exposure.attrs.get("units", "")),
         event="/".join(event),
         per="doubling",
@@ -137,6 +140,24 @@ def exposure_response(
         **_curve(x, fit, confidence),
     }
     return xr.Dataset(variables, {"patient": pair.first["patient"].variable}, attrs)
+
+
+def series_of(array: xr.DataArray) -> str:
+    """Return the matrix (or cytokine, or count) that an array was selected from, "" where it does not say."""
+    labels = [array[dim] for dim in ("matrix", "cytokine", "count") if dim in array.coords]
+    return str(labels[0].item()) if labels and labels[0].ndim == 0 else ""
+
+
+def in_series(array: xr.DataArray) -> str:
+    """Return " in blood" for an array selected from blood, "" where it does not say."""
+    label = series_of(array)
+    return f" in {label}" if label else ""
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a level of an interval that is not between 0 and 1."""
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence {confidence:g} is not between 0 and 1: write 0.95 for 95 %")
 
 
 def caution(name: str) -> str:

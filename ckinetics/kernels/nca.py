@@ -332,12 +332,13 @@ def analyse(
                 above_first = time[i]
             above_last = time[i]
             n_above += 1
-            if not uloq[i] <= top_limit:
+            if not math.isnan(uloq[i]) and not uloq[i] <= top_limit:
                 top_limit = uloq[i]
         elif state[i] == BLQ:
-            n_blq += 1
-            if not lloq[i] <= low_limit:
+            # The largest limit bounds all samples; one that is unknown leaves no bound.
+            if n_blq == 0 or math.isnan(lloq[i]) or lloq[i] > low_limit:
                 low_limit = lloq[i]
+            n_blq += 1
     for i in range(n):
         own[i] = source[i] >= 0 and (state[source[i]] == QUANTIFIED or rules.imputed_counts)
     top, last = find_extremes(t, c, n)
@@ -407,8 +408,16 @@ def analyse(
         why[TLAST] = why[CLAST_OBS] = ABOVE_ULOQ
     if n_above > 0:
         # The maximum, and every area under it, is known only as a lower bound.
-        out[TMAX] = above_first
-        out[CMAX_LOWER] = top_limit if top < 0 or not c[top] > top_limit else c[top]
+        out[CMAX_LOWER] = top_limit
+        if top >= 0 and not c[top] <= top_limit:
+            out[CMAX_LOWER] = c[top]
+        if math.isnan(out[CMAX_LOWER]):
+            why[CMAX_LOWER] = NO_BOUND
+        # Which of several samples above ULOQ was the largest, or whether one with a low ULOQ was, is unknown.
+        if n_above == 1 and not (top >= 0 and c[top] > top_limit):
+            out[TMAX] = above_first
+        else:
+            why[TMAX] = ABOVE_ULOQ
         why[CMAX_UPPER] = why[CMAX] = ABOVE_ULOQ
         if measured >= 0 and above_last > t[measured]:
             why[TLAST] = why[CLAST_OBS] = why[CLAST_PRED] = ABOVE_ULOQ
@@ -416,9 +425,16 @@ def analyse(
         for index in range(AUC_LAST, AUC_PCT_EXTRAP_PRED + 1):
             out[index], why[index] = math.nan, ABOVE_ULOQ
         why[AUC_PCT_ANCHOR] = ABOVE_ULOQ
+        # An interval must not touch a segment that a sample above ULOQ lies in.
+        before, after = -math.inf, math.inf
+        for i in range(n):
+            if t[i] < above_first:
+                before = t[i]
+            elif t[i] > above_last:
+                after = min(after, t[i])
         for k in range(intervals.shape[0]):
             out_intervals[k], why_intervals[k] = math.nan, ABOVE_ULOQ
-            if intervals[k, 1] < above_first or intervals[k, 0] > above_last:
+            if intervals[k, 1] <= before or intervals[k, 0] >= after:
                 own_interval(
                     time,
                     level,

@@ -108,7 +108,10 @@ def nca(
 
 
 def _check_intervals(intervals: Sequence[tuple[float, float]]) -> np.ndarray:
-    spans = np.array([tuple(pair) for pair in intervals], dtype=np.float64).reshape(-1, 2)
+    try:
+        spans = np.array([tuple(pair) for pair in intervals], dtype=np.float64).reshape(len(intervals), 2)
+    except (TypeError, ValueError):
+        raise InputError(f"intervals {intervals!r} are not pairs of numbers: write [(0, 28)]") from None
     for start, end in spans:
         if not (0 <= start < end):
             raise InputError(f"interval ({start:g}, {end:g}) is not one: start at 0 or later and end after that")
@@ -125,13 +128,15 @@ def _times(profiles: xr.Dataset, which: str) -> np.ndarray:
     time = profiles[name].transpose(*dims).values.astype(np.float64)
     status = profiles["status"].transpose(*dims).values
     lost = np.isnan(time) & (status != Status.missing)
+    if "excluded" in profiles:
+        lost &= profiles["excluded"].transpose(*dims).values != Excluded.excluded
     patients = profiles["patient"].values
     if lost.any():
         at = np.argwhere(lost)[0]
         other = "nominal" if which == "actual" else "actual"
         raise InputError(
-            f"patient '{patients[at[0]]}', sample {at[-1] + 1} has no {which} time: fill it in, exclude the sample, "
-            f"or use times='{other}'"
+            f"patient '{patients[at[0]]}', sample {at[-1] + 1} has no {which} time: fill it in (from a date of "
+            f"collection cohort computes it), exclude the sample, or use times='{other}'"
         )
     last = np.maximum.accumulate(np.where(np.isnan(time), -np.inf, time), axis=-1)
     late = time[..., 1:] <= last[..., :-1]
@@ -220,6 +225,7 @@ def _run(
         "time": times,
         "lloq": flat("lloq"),
         "usable": usable,
+        "blq": (state == kernel.BLQ) & usable,
     }
     ends = {name: tables[name] for name in ("first_time", "last_time")}
     tables["caution"] = find_cautions(names | ends, seen, Limits())

@@ -51,14 +51,17 @@ def find_cautions(out: dict[str, np.ndarray], profile: dict[str, np.ndarray], li
     out : dict of arrays of (profile,)
         Parameters by name, with ``first_time`` and ``last_time``.
     profile : dict of arrays of (profile, sample)
-        ``level`` (NaN where not quantified or not usable), ``time``, ``lloq``, ``usable``.
+        ``level`` (NaN where not quantified or not usable), ``time``, ``lloq``, ``usable``, ``blq``.
     limits : Limits
         The limits beyond which a caution is raised.
     """
     level, time = profile["level"], profile["time"]
     with np.errstate(invalid="ignore"):
-        after = np.where(time > out["tmax"][:, np.newaxis], level, np.nan)
-        trough = np.fmin.accumulate(after, axis=1) if after.shape[1] else after
+        late = time > out["tmax"][:, np.newaxis]
+        after = np.where(late, level, np.nan)
+        # Below LLOQ the level is at most the LLOQ: a trough, never a rise.
+        low = np.where(late & profile["blq"], profile["lloq"], after)
+        trough = np.fmin.accumulate(low, axis=1) if low.shape[1] else low
         rises = (after > limits.rise_fold * trough).any(axis=1)
         found = {
             "peak_at_first": (out["tmax"] == out["first_time"]) & (out["tmax"] > 0),

@@ -5,8 +5,25 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError
+from ..errors import InputError, StaleResultError
+from ..provenance import content_hash
 from .samples import Samples
+
+
+def check_belongs(data: xr.DataTree | xr.Dataset, result: xr.DataTree | xr.Dataset, name: str) -> None:
+    """Refuse to draw a result over data that it was not computed from.
+
+    Raises
+    ------
+    StaleResultError
+        The result carries the hash of other data.
+    """
+    found = str(result.attrs.get("cohort_hash", ""))
+    if found and found != content_hash(data):
+        raise StaleResultError(
+            f"{name}= was computed from other data than those drawn: compute it again from these, or draw the cohort "
+            "that it is of (patients= and matrix= choose what is shown)"
+        )
 
 
 def fit_curves(fit: xr.DataTree, samples: Samples) -> dict[int, tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..errors import InputError
 from ..noncompartmental.reasons import Reason, sentence
-from .fits import fit_curves
+from .fits import check_belongs, fit_curves
 from .samples import Samples, draw_line, draw_lloq, draw_marks, legend_handles, samples_of
 from .style import (
     FIT_COLOUR,
@@ -77,6 +77,8 @@ def individuals(
     ------
     InputError
         No such group, matrix or patient, or a result of another matrix.
+    StaleResultError
+        A result was computed from other data.
     """
     if columns < 1:
         raise InputError(f"columns is {columns}: it must be 1 or more")
@@ -101,8 +103,11 @@ def individuals(
             axes.flat[0].set_axis_on()
             say(axes.flat[0], "There are no patients.")
         curves = {} if fit is None else fit_curves(fit, samples)
-        _limits(axes.flat[0], samples, max((y.max() for _, y in curves.values()), default=0.0))
         terminal = None if nca is None else _Terminal(nca, samples)
+        for name, result in (("fit", fit), ("nca", nca)):
+            if result is not None:
+                check_belongs(data, result, name)
+        _limits(axes.flat[0], samples, max((y.max() for _, y in curves.values()), default=0.0))
         kinds: set[str] = set()
         limit = None
         for ax, patient in zip(axes.flat, chosen, strict=False):
@@ -173,7 +178,8 @@ class _Terminal:
         rate, intercept = self.value("lambda_z", patient), self.value("lambda_z_intercept", patient)
         ends = np.array([time.min(), time.max()])
         ax.plot(ends, np.exp(intercept - rate * ends), color=TERMINAL_COLOUR, lw=1.4, ls="--", zorder=4)
-        return f"t½ {number(self.value('half_life', patient))} day ({used.sum()} points)"
+        half_life, fit = number(self.value("half_life", patient)), self.value("adj_r_squared", patient)
+        return f"t½ {half_life} day ({used.sum()} points, R²adj {fit:.2f})"
 
 
 def _panel(

@@ -55,7 +55,7 @@ def exposure_response(result: xr.Dataset, /, *, ax: Axes | None = None) -> Axes:
         grid, line = result["grid"].values, result["probability"].values
         if np.isfinite(line).any():
             low, high = result["probability_lower"].values, result["probability_upper"].values
-            ax.fill_between(grid, low, high, color=PALETTE[0], alpha=0.18, lw=0, label=_interval(result))
+            ax.fill_between(grid, low, high, color=PALETTE[0], alpha=0.18, lw=0, label=_band(result))
             label = f"regression ({result.attrs.get('method', 'logistic')})"
             ax.plot(grid, line, color=PALETTE[0], lw=1.6, label=label)
         ax.plot(
@@ -80,7 +80,7 @@ def exposure_response(result: xr.Dataset, /, *, ax: Axes | None = None) -> Axes:
         )
         ax.set_title("\n".join(textwrap.wrap(text, 72)), loc="left", fontsize=8.5)
         if drawn.any():
-            ax.legend(loc="center right")
+            ax.legend(loc="center right", frameon=True, framealpha=0.85, edgecolor="none")
         else:
             say(ax, "No patient has both an exposure and an outcome.")
     return ax
@@ -237,8 +237,12 @@ def _count(result: xr.Dataset, name: str) -> str:
 
 
 def _name(result: xr.Dataset, what: str) -> str:
-    return plain(parameter_label(str(result.attrs.get(f"{what}_name", what))))
+    series = str(result.attrs.get(f"{what}_series", ""))
+    name = parameter_label(str(result.attrs.get(f"{what}_name", what)))
+    return plain(f"{name} in {series}" if series else name)
 
 
-def _interval(result: xr.Dataset) -> str:
-    return str(result.attrs.get("interval_kind", "interval"))
+def _band(result: xr.Dataset) -> str:
+    """Return what the band is: not of the kind of the odds ratio's interval."""
+    percent = str(result.attrs.get("interval_kind", "")).split(" % ")[0]
+    return f"{percent} % band, pointwise (Wald)" if percent.replace(".", "").isdigit() else "band, pointwise (Wald)"

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from .fits import fit_curves
+from .fits import check_belongs, fit_curves
 from .samples import Samples, draw_line, draw_lloq, draw_marks, legend_handles, samples_of
 from .style import (
     PALETTE,
@@ -72,6 +72,8 @@ def profiles(
     ------
     InputError
         No such group, matrix or variable, or a fit of another matrix.
+    StaleResultError
+        The fit was computed from other data.
     """
     with styled():
         ax = axes_or_new(ax)
@@ -80,6 +82,8 @@ def profiles(
         ax.set_yscale("log")
         kinds: set[str] = set()
         curves = None if fit is None else fit_curves(fit, samples)
+        if fit is not None:
+            check_belongs(data, fit, "fit")
         for patient in range(len(samples.patients)):
             look = colours.of[patient]
             if curves is None:

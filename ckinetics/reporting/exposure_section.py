@@ -162,4 +162,6 @@ def _rho_sentence(result: xr.Dataset) -> str:
 
 
 def _exposure(result: xr.Dataset) -> str:
-    return parameter_label(str(result.attrs.get("exposure_name", "exposure")))
+    name = parameter_label(str(result.attrs.get("exposure_name", "exposure")))
+    series = str(result.attrs.get("exposure_series", ""))
+    return f"{name} in {series}" if series else name

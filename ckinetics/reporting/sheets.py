@@ -186,9 +186,13 @@ def _exposure_sheets(results: Results) -> list[Sheet]:
             if name in result.variables:
                 columns[name] = result[name].values
         columns["exposure unit"] = str(result.attrs.get("exposure_units", ""))
+        columns["peak unit"] = str(result.attrs.get("peak_units", ""))
         frames.append(pd.DataFrame(columns, index=range(result.sizes["patient"])))
     patients = pd.concat(frames, ignore_index=True)
-    units = {"exposure": _one(patients["exposure unit"].tolist()).replace(SEE_COLUMN, "see exposure unit")}
+    units = {
+        name: _one([unit for unit in patients[f"{name} unit"].tolist() if unit]).replace(SEE_COLUMN, f"see {name} unit")
+        for name in ("exposure", "peak")
+    }
     return [Sheet("Exposure", rows), Sheet("Exposure patients", patients, units)]
 
 

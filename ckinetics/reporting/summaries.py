@@ -112,6 +112,7 @@ def _exposure_summary(result: xr.Dataset) -> pd.DataFrame:
         "analysis": str(attrs.get("title") or attrs["result"]),
         "method": str(attrs.get("method", "")),
         "exposure": str(attrs.get("exposure_name", "")),
+        "in": str(attrs.get("exposure_series", "")),
         "exposure unit": str(attrs.get("exposure_units", "")),
     }
     for label, name in (("event", "event"), ("per", "per"), ("peak", "peak_name"), ("peak unit", "peak_units")):

@@ -339,3 +339,50 @@ def test_tidy_tables_drop_padding_only() -> None:
         Status.below_lloq,
         Status.above_uloq,
     }
+
+
+def test_a_renaming_that_no_table_knows_is_refused() -> None:
+    kinetics = kinetics_from_arrays([0, 7], [[0, 1e4]], lloq=50, unit="copies/ug", patient=["P1"])
+    patients = pd.DataFrame({"who": ["P1"], "kg": [70]})
+    with pytest.raises(InputError, match="columns= names the table 'patient'"):
+        cohort(kinetics, patients=patients, columns={"patient": {"patient": "who"}})
+    with pytest.raises(InputError, match="columns= names 'Weight', which the patients table does not know"):
+        cohort(kinetics, patients=patients, columns={"patients": {"patient": "who", "Weight": "kg"}})
+    visits = pd.DataFrame({"patient": ["P1"], "time": [1]})
+    with pytest.raises(InputError, match="columns= names 'day', which the visits table does not know"):
+        cohort(kinetics, visits=visits, columns={"visits": {"day": "time"}})
+
+
+def test_profiles_alone_are_no_cohort() -> None:
+    profiles = kinetics_from_arrays([0, 7], [[0, 1e4]], lloq=50, unit="copies/ug")
+    with pytest.raises(InputError, match="select expects a cohort, got a Dataset"):
+        select(profiles, patient="1")
+    with pytest.raises(InputError, match="expected a cohort, got a Dataset"):
+        validate(profiles)
+    with pytest.raises(InputError, match="no group 'flow' of profiles"):
+        exclude(cohort(profiles), patient="1", time=7, reason="x", group="flow")
+
+
+@pytest.mark.parametrize("target", ["c.nc", "c"])
+def test_what_a_file_cannot_restore_is_refused(tmp_path: object, target: str) -> None:
+    base = full_cohort().to_dataset()
+    patients = base.sizes["patient"]
+    for change in (
+        base.assign(patient_index=("patient", np.arange(patients, dtype=float))),
+        base.assign(note=("patient", np.array(["a\0b"] * patients, dtype=object))),
+        base.assign(note=("patient", np.array(["\udcff"] * patients, dtype=object))),
+        base.assign_attrs(coordinates="lost"),
+        base.assign_attrs({5: "five"}),
+        base.assign_attrs(big=2**70),
+        base.assign_attrs(text="a\0b"),
+    ):
+        with pytest.raises(InputError):
+            save(change, tmp_path / target)
+    assert not (tmp_path / target).exists()
+
+
+def test_tables_are_not_written_over_a_file(tmp_path: object) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(InputError, match="it is a file"):
+        save(full_cohort(), tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "kept"

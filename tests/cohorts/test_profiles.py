@@ -205,3 +205,69 @@ def test_profiles_of_says_what_is_there() -> None:
 
 def test_natural_order() -> None:
     assert natural_order(["10", "9", "a2", "a10", "A1"]) == ["9", "10", "A1", "a2", "a10"]
+
+
+def test_exclusions_are_yes_or_no_and_nothing_else() -> None:
+    frame = table(level=[1.0, 2.0, 3.0, 4.0, 5.0], excluded=[True, "no", "1", None, "excluded"], reason=["r"] * 5)
+    assert read_kinetics(frame, unit="copies/ug")["excluded"].values.ravel().tolist() == [1, 0, 1, 0, 1]
+    for word in ("0.5", "300", "7", "perhaps"):
+        with pytest.raises(InputError, match=f"row 1: excluded '{word}' is neither yes nor no"):
+            read_kinetics(table(level=[1.0], excluded=[word]), unit="copies/ug")
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"lloq": 0}, "lloq 0 is not positive"),
+        ({"lloq": -5}, "lloq -5 is not positive"),
+        ({"uloq": np.inf}, "uloq inf is not positive and finite"),
+        ({"lloq": 100, "uloq": 10}, "lloq 100 is not below uloq 10"),
+        ({"lod": 60, "lloq": 50}, "lod 60 is above lloq 50"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused_where_they_stand(limits: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=f"row 1: {message}"):
+        read_kinetics(table(level=[0.0]), unit="copies/ug", **limits)
+    with pytest.raises(InputError, match=f"patient '1', sample 1: {message}"):
+        kinetics_from_arrays([0], [[0.0]], unit="copies/ug", **limits)
+    with pytest.raises(InputError, match="row 1: lloq 0 is not positive"):
+        read_kinetics(table(level=["<0"]), unit="copies/ug")
+
+
+def test_spaces_inside_words_do_not_matter() -> None:
+    words = ["Detected < LLOQ", "detected,not quantifiable", "< LOD", "not  detected"]
+    status = read_kinetics(table(level=words), unit="copies/ug")["status"].values.ravel().tolist()
+    assert status == [Status.detected_below_lloq] * 2 + [Status.not_detected] * 2
+
+
+def test_dates_come_before_study_days() -> None:
+    frame = pd.DataFrame(
+        {
+            "USUBJID": ["P1"] * 4,
+            "PCDTC": ["2026-01-01T08:00", "2026-01-01T20:00", "2026-01-08T10:00", ""],
+            "RFXSTDTC": ["2026-01-01T10:00"] * 4,
+            "PCDY": [1, 1, 8, 15],
+            "PCSTRESC": ["<BLQ", "10", "20", "30"],
+        }
+    )
+    time = read_kinetics(frame, unit="copies/ug")["time"].values.ravel()
+    assert time == pytest.approx([-2 / 24, 10 / 24, 7.0, 14.0])
+    later = read_kinetics(frame.drop(columns="RFXSTDTC"), unit="copies/ug")["time"].values.ravel()
+    assert np.isnan(later).sum() == 3  # the cohort knows the infusion
+
+
+def test_a_renaming_that_the_table_does_not_know_is_refused() -> None:
+    with pytest.raises(InputError, match="columns= names 'LLOQ', which the kinetics table does not know"):
+        read_kinetics(table(level=[1.0], limit=[50]), unit="copies/ug", columns={"LLOQ": "limit"})
+
+
+def test_numpy_numbers_beside_words_are_numbers() -> None:
+    data = read_kinetics(table(level=[np.float64(3.5), "BLQ", np.int64(7), np.float32(0.5)]), unit="copies/ug")
+    np.testing.assert_equal(data["level"].values.ravel(), [3.5, np.nan, 7.0, 0.5])
+
+
+@pytest.mark.parametrize("year", ["1500", "2400"])
+def test_a_year_that_no_study_was_in_is_refused(year: str) -> None:
+    rows = pd.DataFrame({"patient": ["a"], "collected": [f"{year}-01-01"], "infused": ["2024-01-01"], "level": [5]})
+    with pytest.raises(InputError, match="outside the years 1900 to 2199"):
+        read_kinetics(rows, unit="copies/ug")

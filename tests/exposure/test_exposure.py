@@ -10,9 +10,10 @@ import xarray as xr
 from scipy.stats import chi2
 
 from ckinetics.cohorts import cohort, kinetics_from_arrays, load, save
-from ckinetics.errors import InputError
+from ckinetics.errors import InputError, StaleResultError
 from ckinetics.exposure import exposure_correlation, exposure_response, peaks
 from ckinetics.exposure.logistic import fit_logistic, is_separated
+from ckinetics.noncompartmental import nca
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 
@@ -215,3 +216,62 @@ def test_peaks_of_a_cohort_group() -> None:
     assert str(result["unit"].sel(cytokine="CRP").item()) == "mg/L"
     with pytest.raises(InputError, match="no group 'flow'"):
         peaks(cohort(kinetics), group="flow")
+
+
+def test_the_penalised_interval_ends_where_brute_force_says() -> None:
+    low, high = [4.37, 6.523, 7.098], [8.336, 8.41, 8.936, 9.054, 9.146, 9.643, 10.269, 10.538, 10.751, 11.477]
+    x = np.array([*low, *high, 12.234, 12.767])
+    y = np.r_[np.zeros(3), np.ones(12)]
+    fit = fit_logistic(x, y, penalised=True)
+    centred = x - x.mean()
+
+    def profile(slope: float) -> float:
+        linear = np.linspace(-60, 60, 240_001)[:, np.newaxis] + slope * centred
+        p = 1 / (1 + np.exp(-linear))
+        w = p * (1 - p)
+        det = w.sum(1) * (w * centred**2).sum(1) - (w * centred).sum(1) ** 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = (y * linear - np.logaddexp(0, linear)).sum(1) + 0.5 * np.log(det)
+        return float(np.nanmax(value))
+
+    for end in (fit.slope_lower, fit.slope_upper):
+        assert 2 * (profile(fit.slope) - profile(end)) == pytest.approx(chi2.ppf(0.95, 1), abs=1e-3)
+
+
+def test_one_word_is_an_event_and_not_its_letters() -> None:
+    result = exposure_response(over_patients([1.0, 2, 3, 4]), over_patients(["CR", "PR", "SD", "CR"], "r"), event="CR")
+    assert float(result["n_events"]) == 2
+    assert result.attrs["event"] == "CR"
+
+
+def test_a_confidence_in_percent_is_refused() -> None:
+    x, y = over_patients([1.0, 2, 3, 4, 5]), over_patients([0, 1, 0, 1, 1], "r")
+    for confidence in (95, 0.0, 1.0):
+        with pytest.raises(InputError, match=r"write 0\.95 for 95 %"):
+            exposure_response(x, y, confidence=confidence)
+        with pytest.raises(InputError, match=r"write 0\.95 for 95 %"):
+            exposure_correlation(x, x, confidence=confidence)
+
+
+def test_an_infinite_exposure_is_left_out() -> None:
+    result = exposure_response(over_patients([np.inf, 2.0, 3, 4, 5]), over_patients([0, 1, 0, 1, 1], "r"))
+    assert float(result["n_used"]) == 4
+    assert result["drop_reason"].values[0] == "exposure could not be calculated"
+
+
+def test_results_of_different_cohorts_are_not_mixed() -> None:
+    profiles = [kinetics_from_arrays([0, 7, 14], np.full((5, 3), top), unit="copies/ug") for top in (100.0, 200.0)]
+    first, second = (cohort(one) for one in profiles)
+    cmax = nca(first)["cmax"].sel(matrix="blood")
+    with pytest.raises(StaleResultError, match="different data"):
+        exposure_correlation(cmax, peaks(second, group="kinetics")["peak"].sel(matrix="blood"))
+    exposure_correlation(cmax, peaks(first, group="kinetics")["peak"].sel(matrix="blood"))
+
+
+def test_a_result_says_which_matrix_it_is_of() -> None:
+    cmax = over_patients([1.0, 2, 3, 4, 5]).assign_coords(matrix="bone marrow")
+    response = exposure_response(cmax, over_patients([0, 1, 0, 1, 1], "r"))
+    assert response.attrs["title"] == "cmax in bone marrow against response"
+    correlation = exposure_correlation(cmax, over_patients([1.0, 3, 2, 5, 4], "IL-6"))
+    assert correlation.attrs["title"] == "cmax in bone marrow against the peak of IL-6"
+    assert response.attrs["exposure_series"] == correlation.attrs["exposure_series"] == "bone marrow"

@@ -272,3 +272,74 @@ def test_summary_statistics() -> None:
     assert by.loc[("low", "cmax"), "n not calculable"] == 1
     with pytest.raises(InputError, match="unknown parameter"):
         nca_summary(result, parameters=["cmx"])
+
+
+def test_no_area_is_interpolated_across_a_sample_above_uloq() -> None:
+    level, time = [0, 100, 5e3, 500, 100, 60, 55], [0, 7, 14, 30, 60, 90, 120]
+    spans = [(0, 7), (0, 10), (28, 90), (30, 90), (0, 28)]
+    result = one(level, time, lloq=50, uloq=1e3, intervals=spans)
+    assert np.isfinite(result["auc_interval"].values).tolist() == [True, False, False, True, False]
+    assert float(result["auc_interval"][0]) == 350.0
+    codes = result["interval_reason_code"].values[[1, 2, 4]]
+    assert set(codes.tolist()) == {Reason.above_uloq}
+    # Without a level between infusion and the sample above, nothing of that stretch is known.
+    late = one([5e3, 500, 100], [7, 14, 30], lloq=50, uloq=1e3, intervals=[(0, 5), (14, 30)])
+    assert np.isfinite(late["auc_interval"].values).tolist() == [False, True]
+
+
+def test_which_sample_above_uloq_was_the_peak_is_not_guessed() -> None:
+    single = one([0, 5e3, 100], [0, 7, 14], lloq=50, uloq=1e3)
+    assert float(single["tmax"]) == 7
+    several = one([0, 5e3, 5e3, 100], [0, 7, 14, 21], lloq=50, uloq=1e3)
+    assert np.isnan(float(several["tmax"]))
+    assert reason(several, "tmax") == Reason.above_uloq
+    limits = np.array([[1e3, 1e3, 1e6]])
+    other = one([0, 2e3, 5e4], [0, 7, 14], lloq=50, uloq=limits)
+    assert np.isnan(float(other["tmax"]))
+    assert float(other["cmax_lower"]) == 5e4
+
+
+def test_bounds_of_cmax_do_not_depend_on_the_order_of_samples() -> None:
+    rows = [("a", 0, "BLQ", 50), ("a", 7, "BLQ", None), ("b", 0, "BLQ", None), ("b", 7, "BLQ", 50)]
+    frame = pd.DataFrame(rows, columns=["patient", "time", "level", "lloq"])
+    result = nca(read_kinetics(frame, unit="copies/ug"))
+    assert np.isnan(result["cmax_upper"].values).all()
+    assert all("unknown LLOQ" in sentence for sentence in reasons_table(result).query("parameter == 'cmax'").sentence)
+    rows = [("a", 7, ">1e5"), ("a", 14, ">ULOQ"), ("b", 7, ">ULOQ"), ("b", 14, ">1e5")]
+    result = nca(read_kinetics(pd.DataFrame(rows, columns=["patient", "time", "level"]), unit="copies/ug"))
+    assert result["cmax_lower"].values.ravel().tolist() == [1e5, 1e5]
+    rows = [("a", 7, ">ULOQ"), ("a", 14, "500"), ("b", 7, ">ULOQ")]
+    result = nca(read_kinetics(pd.DataFrame(rows, columns=["patient", "time", "level"]), unit="copies/ug"))
+    assert result["cmax_lower"].values.ravel().tolist()[0] == 500
+    lower = reasons_table(result).query("parameter == 'cmax_lower'")
+    assert lower[["patient", "reason"]].values.tolist() == [["b", "no_bound"]]
+
+
+@pytest.mark.parametrize("intervals", [(0, 28), [0, 28], [(0,)], [("a", 3)], [(0, 28), (1, 2, 3)], None])
+def test_intervals_that_are_no_pairs_are_refused(intervals: object) -> None:
+    with pytest.raises(InputError, match=r"write \[\(0, 28\)\]"):
+        one([0, 1e4, 90], intervals=intervals)
+
+
+def test_an_excluded_sample_needs_no_time() -> None:
+    frame = pd.DataFrame(
+        {
+            "patient": ["P1"] * 3,
+            "time": [0.0, 7.0, None],
+            "nominal_time": [0, 7, 14],
+            "level": ["BLQ", "1e4", "500"],
+            "lloq": [50] * 3,
+            "excluded": ["no", "no", "yes"],
+            "reason": ["", "", "date unknown"],
+        }
+    )
+    assert float(nca(read_kinetics(frame, unit="copies/ug"))["cmax"].item()) == 1e4
+    with pytest.raises(InputError, match="sample 3 has no actual time"):
+        nca(read_kinetics(frame.assign(excluded="no"), unit="copies/ug"))
+
+
+def test_a_sample_below_lloq_is_a_trough() -> None:
+    time, options = [0, 7, 14, 28, 60], {"unit": "copies/ug", "lloq": 50}
+    data = kinetics_from_arrays(time, [[0, 1e4, 0, 800, 300], [0, 1e4, 0, 90, 60], [0, 1e4, 900, 0, 0]], **options)
+    found = cautions_table(nca(data)).query("caution == 'rises_again'")["patient"].tolist()
+    assert found == ["1"]

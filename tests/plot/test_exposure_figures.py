@@ -79,3 +79,14 @@ def test_groups_refuse_what_does_not_fit():
 def test_another_result_is_refused(draw):
     with pytest.raises(InputError, match="expected the result of"):
         draw(xr.Dataset(attrs={"result": "nca"}))
+
+
+def test_the_band_is_not_called_what_the_interval_is():
+    labels = [text.get_text() for text in plot.exposure_response(odds()).get_legend().get_texts()]
+    assert "95 % band, pointwise (Wald)" in labels
+    assert not any("profile" in label for label in labels)
+
+
+def test_the_axis_names_the_matrix():
+    result = odds().assign_attrs(exposure_series="bone marrow")
+    assert plot.exposure_response(result).get_xlabel() == "Cmax in bone marrow (copies/µg)"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from plot_builders import arrays_cohort, empty_cohort, small_cohort, small_fit
 
 from ckinetics import plot
-from ckinetics.errors import InputError
+from ckinetics.errors import InputError, StaleResultError
 from ckinetics.noncompartmental import nca
 
 
@@ -139,7 +139,7 @@ def test_panels_ring_the_samples_of_the_terminal_line():
     rings = [line for line in first.lines if str(line.get_gid()).startswith("lambda_z")]
     used = result["lambda_z_used"].values[0, 0] == 1
     assert rings[0].get_xdata().tolist() == result["time"].values[0, 0][used].tolist()
-    assert f"({int(used.sum())} points)" in words(first)
+    assert f"({int(used.sum())} points, R²adj 0.99)" in words(first)
     by_hand = -np.log(2) / np.polyfit([14, 28, 60], np.log([4e3, 9e2, 80]), 1)[0]
     assert f"t½ {by_hand:.2f} day" in words(first)
     assert "n.c.: no sample was quantifiable" in words(second).replace("\n", " ")
@@ -176,3 +176,17 @@ def _root():
     from pathlib import Path
 
     return Path(__file__).resolve().parent.parent.parent
+
+
+def test_results_of_other_data_are_not_drawn():
+    old, new = arrays_cohort([[0.0, 1e4, 500.0]]), arrays_cohort([[0.0, 2e4, 500.0]])
+    result = nca(old)
+    plot.individuals(old, nca=result)
+    with pytest.raises(StaleResultError, match="nca= was computed from other data"):
+        plot.individuals(new, nca=result)
+    fit = small_fit(patients=("1",))
+    fit.attrs["cohort_hash"] = result.attrs["cohort_hash"]
+    plot.profiles(old, fit=fit)
+    for draw in (plot.profiles, plot.individuals):
+        with pytest.raises(StaleResultError, match="fit= was computed from other data"):
+            draw(new, fit=fit)

@@ -172,9 +172,11 @@ def test_the_header_says_the_rules_in_words(made):
 
 
 def test_the_result_sentence_has_estimate_interval_and_numbers(made):
-    assert re.search(r"Odds ratio of \S+ per doubling of Cmax: .* patients used, \d+ dropped, \d+ with", made[2].text)
     assert re.search(
-        r"Spearman correlation of Cmax with the peak of .*: rho .* patients used, \d+ dropped", made[2].text
+        r"Odds ratio of \S+ per doubling of Cmax in blood: .* patients used, \d+ dropped, \d+ with", made[2].text
+    )
+    assert re.search(
+        r"Spearman correlation of Cmax in blood with the peak of .*: rho .* patients used, \d+ dropped", made[2].text
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from python_calamine import load_workbook
 from report_builders import NASTY, arrays_study, fit_tree, plate_study, study
 
-from ckinetics.exposure import exposure_response
+from ckinetics.exposure import exposure_correlation, exposure_response
 from ckinetics.noncompartmental import nca, nca_summary
 from ckinetics.provenance import content_hash
 from ckinetics.reporting import report
@@ -120,3 +120,21 @@ def test_long_text_is_cut_and_says_so(tmp_path):
     assert rows[2][2] is True
     assert rows[1][3] == "day"
     assert str(rows[2][4]) == "2024-01-02 03:04:05"
+
+
+def test_the_matrix_of_an_exposure_and_the_unit_of_a_peak_are_named(tmp_path):
+    cohort = study()
+    cmax = nca(cohort)["cmax"].sel(matrix="blood")
+    names = cohort["patient"].values
+    peak = cmax.copy(data=np.arange(1.0, len(names) + 1), deep=True).rename("IL-6").drop_vars(["matrix", "unit"])
+    rho = exposure_correlation(cmax, peak.assign_attrs(units="pg/mL"))
+    odds = exposure_response(cmax, cohort["outcomes"]["response"])
+    report(cohort, odds, rho, path=tmp_path / "r.xlsx")
+    book = sheets(tmp_path / "r.xlsx")
+    assert column(book["Exposure"], "in") == ["blood", "blood"]
+    rows = book["Exposure patients"]
+    assert rows[1][rows[0].index("peak")] == "pg/mL"
+    assert rows[1][rows[0].index("exposure")] == "copies/ug"
+    page = report(cohort, odds, rho, path=tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "per doubling of Cmax in blood" in page
+    assert "correlation of Cmax in blood with" in page
