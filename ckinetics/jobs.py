@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,6 +64,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: str | Path) -> list[str]:
+    """Remove what `atomic_path` was writing in a folder when its process was killed, and return the names.
+
+    Only for who holds the folder's lock: another writer's file may be among them otherwise.
+    """
+    parts = [path for path in sorted(Path(folder).iterdir()) if re.fullmatch(r"\..+\.\w{8}\.part(\.\w+)?", path.name)]
+    for path in parts:
+        path.unlink()
+    return [path.name for path in parts]
 
 
 def write_text(path: str | Path, text: str) -> None:

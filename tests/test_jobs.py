@@ -142,3 +142,16 @@ def test_a_result_is_as_readable_as_other_files(tmp_path: Path) -> None:
     jobs.write_text(tmp_path / "a.txt", "x")
     (tmp_path / "b.txt").write_text("x")
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_only_files_that_were_being_written_are_removed(tmp_path: Path) -> None:
+    with jobs.atomic_path(tmp_path / "fit.nc") as part:
+        unfinished = tmp_path / part.name
+        part.write_bytes(b"half")
+        copy = unfinished.read_bytes()
+    unfinished.write_bytes(copy)  # as a killed process leaves it
+    kept = [tmp_path / name for name in (".ckinetics.lock", ".notes", "a.part.nc", ".hidden.part")]
+    for path in kept:
+        path.write_text("x")
+    assert jobs.remove_unfinished(tmp_path) == [unfinished.name]
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "fit.nc"])

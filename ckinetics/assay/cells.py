@@ -135,7 +135,13 @@ def cq_of(
         return math.nan, CqStatus.undetermined
     if isinstance(cell, (float, np.floating)) and math.isnan(cell) and "nan" in undetermined:
         return math.nan, CqStatus.undetermined
-    value = number_of(cell, decimal=decimal)
+    try:
+        value = number_of(cell, decimal=decimal)
+    except ValueError as err:
+        text = text_of(cell)
+        if re.search(r"\d", text):
+            raise
+        raise ValueError(f"{err}; where it means that no signal was seen, add undetermined=['{text}']") from None
     if math.isnan(value):
         return math.nan, CqStatus.missing
     if not 0.0 < value <= 100.0:

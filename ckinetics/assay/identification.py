@@ -124,9 +124,11 @@ def _unlisted_fault(path: Path, name: str, found: list[dict[str, Any]], sheet: S
     )
 
 
-def absent_samples(sheet: SampleSheet) -> list[Fault]:
-    """Return the rows of the sheet that no well was found for; none of them is fatal."""
-    return [
+def unused_parts(sheet: SampleSheet) -> list[Fault]:
+    """Return the columns of the sheet that mean nothing and the rows that no well was found for; none is fatal."""
+    listed = ", ".join(f"'{name}'" for name in sheet.unused_columns)
+    columns = [Fault(sheet.error(f"columns that are not used: {listed}"), fatal=False)] if listed else []
+    return columns + [
         Fault(
             sheet.error(f"'{entry.sample or entry.well}' is on no plate that was read", entry.row),
             sample=entry.sample,

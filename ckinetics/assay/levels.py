@@ -60,10 +60,10 @@ def quantification_limits(levels: Sequence[Level], *, lloq: float, lod: float) -
     """Return LOD, LLOQ and ULOQ in copies per well.
 
     The LLOQ is the greater of `lloq` and the lowest accepted standard, the ULOQ the highest accepted
-    standard: outside the accepted standards no number is reported.
+    standard: outside the accepted standards no number is reported. Both are NaN where nothing lies between.
     """
     accepted = [level.nominal for level in levels if level.accepted]
-    if not accepted:
+    if not accepted or max(lloq, accepted[0]) >= accepted[-1]:
         return lod, math.nan, math.nan
     return lod, max(lloq, accepted[0]), accepted[-1]
 

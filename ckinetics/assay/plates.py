@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..provenance import result_attrs
 from ..schema import ROLES, Verdict
 from .cells import UNDETERMINED, fold, text_of
-from .identification import Fault, absent_samples, identify
+from .identification import Fault, identify, unused_parts
 from .readers import Options, read_source
 from .readers.column_map import family_of
 from .readers.table import check_quantity_unit
@@ -62,13 +62,14 @@ def read_plates(
 
     What a file is, is found by its content: its first bytes and its column names, never its extension or
     a row number. Known are QuantStudio exports (Design & Analysis workbooks and the older text, CSV
-    and workbook exports with the same columns), the plain tidy well table, and any table through `columns`.
+    and workbook exports with the same columns), CFX and Bio-Rad tables, LightCycler 480 text (also .gz), RDML,
+    the plain tidy well table, and any table through `columns`.
 
     Parameters
     ----------
     paths : path or sequence of paths
-        A file, a folder (its files, sorted by name; hidden, temporary and lock files and the sample sheet
-        are left out), or several of these.
+        A file, a folder (its files, sorted by name; hidden, temporary and lock files, the sample sheet and
+        what lies in folders inside it are left out), or several of these.
     layout : path or DataFrame, optional
         The sample sheet: which patient, matrix, time, ng of DNA and dilution a sample name stands for; see
         `ckinetics.assay.read_sample_sheet`. Without it no well has a patient.
@@ -103,8 +104,8 @@ def read_plates(
         Dim ``well``: the variables of the schema's group "wells". Dim ``export``, one entry a file tried:
         ``file_name``, ``file_hash``, ``family``, ``software``, ``n_wells``, ``verdict`` (passed: its wells
         were read), ``message``. Dim ``fault``: ``fault_file``, ``fault_sheet``, ``fault_row``,
-        ``fault_sample``, ``fault_fatal``, ``fault_message``; samples of the sheet that are on no plate are listed here
-        with either value of `errors`.
+        ``fault_sample``, ``fault_fatal``, ``fault_message``; columns of the sheet that are not used and samples
+        that are on no plate are listed here with either value of `errors`.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def read_plates(
         files.append(file)
         faults += found
     if sheet is not None:
-        faults += absent_samples(sheet)
+        faults += unused_parts(sheet)
     fatal = [fault.error for fault in faults if fault.fatal]
     if errors == "raise" and fatal:
         raise _first(fatal)
@@ -199,20 +200,23 @@ def _files_of(paths: str | Path | Sequence[str | Path], layout: Path | None) -> 
         if not path.is_dir():
             out.append(path)
             continue
-        inside = [file for file in sorted(path.iterdir()) if file.is_file() and not _is_by_the_way(file, layout)]
-        if not inside:
-            raise InputError(f"the folder '{path.name}' holds no plate export: check its name")
-        out += inside
+        # A dangling link is a file that somebody expects here.
+        entries = [entry for entry in sorted(path.iterdir()) if entry.is_file() or _dangles(entry)]
+        out += [file for file in entries if not _is_by_the_way(file, layout)] or [path]
     if not out:
         raise InputError("no file was given: name a file, a folder or a list of them")
     return list(dict.fromkeys(out))
+
+
+def _dangles(entry: Path) -> bool:
+    return entry.is_symlink() and not entry.exists()
 
 
 def _is_by_the_way(file: Path, layout: Path | None) -> bool:
     name = file.name.lower()
     if name.startswith((".", "~$")) or name.endswith(("~", *_TEMPORARY)) or name in _SYSTEM:
         return True
-    return layout is not None and layout.exists() and file.samefile(layout)
+    return layout is not None and layout.exists() and file.exists() and file.samefile(layout)
 
 
 def _read_file(
@@ -230,7 +234,8 @@ def _read_file(
         _refuse_copy(file, before)
         family, reading = read_source(source, options)
         file.family, file.software = family.name, reading.software
-        stem = path.stem if run_id == "stem" else f"{path.resolve().parent.name}/{path.stem}"
+        name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        stem = name if run_id == "stem" else f"{path.resolve().parent.name}/{name}"
         for row in reading.rows:
             row["run_id"] = row.pop("run") or stem
         _refuse_shared_runs(file, reading.rows, before)

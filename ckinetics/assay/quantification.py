@@ -22,7 +22,7 @@ from .levels import PlateCurve, ReplicateMean, SampleResult, quantification_limi
 from .records import dataset_of, records_of
 from .repeats import POLICIES, Repeats, reportable
 from .rules import Rules, load_rules
-from .verdicts import SAMPLE_SHEET, blocking, curve_verdicts, ntc_verdict, vendor_verdicts
+from .verdicts import SAMPLE_SHEET, blocking, curve_verdicts, ntc_verdict, range_verdict, vendor_verdicts
 
 _VENDOR = ("vendor_slope", "vendor_intercept", "vendor_r_squared", "vendor_efficiency")
 Well = dict[str, Any]
@@ -209,16 +209,16 @@ def _plates(
         rule = rules["back_calculated"]
         levels = back_calculate(curve, standards, high=rule.high, lowest_high=rule.values["lowest_high"])
         on_curve = curve_verdicts(curve, levels, wells, rules, about)
+        lod, lloq, uloq = quantification_limits(levels, lloq=limits["lloq"], lod=limits["lod"])
         on_plate = [*on_curve, ntc_verdict(curve, wells, rules, about)]
+        if curve.usable:
+            on_plate.append(range_verdict(levels, limits["lloq"], uloq, about))
         printed = {name: next((w[name] for w in wells if math.isfinite(w[name])), math.nan) for name in _VENDOR}
         verdicts += on_plate + vendor_verdicts(curve, printed, wells, rules, about)
-        lod, lloq, uloq = quantification_limits(levels, lloq=limits["lloq"], lod=limits["lod"])
         reasons = [f"run {run_id}: {text}" for text in _first_reasons(on_plate, rules)]
-        if not reasons and not lloq < uloq:
-            reasons = [f"run {run_id}: no accepted standard is above the LLOQ of {lloq:g} copies"]
         plates[run_id, target] = PlateCurve(curve, lod, lloq, uloq, tuple(reasons))
         curves.append(
-            about | curve.record() | printed | {"method": "least squares", "accepted": _accepted(on_curve, rules)}
+            about | curve.record() | printed | {"method": "least squares", "accepted": _accepted(on_plate, rules)}
         )
     return plates, curves, verdicts
 

@@ -79,9 +79,18 @@ class SampleSheet:
     A row that names a run holds for that run alone, and there wins over a row that names none.
     """
 
-    def __init__(self, entries: Iterable[Entry], *, file: str = "", sheet: str = "", sha256: str = "") -> None:
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        *,
+        file: str = "",
+        sheet: str = "",
+        sha256: str = "",
+        unused_columns: Iterable[str] = (),
+    ) -> None:
         self.entries = tuple(entries)
         self.file, self.sheet, self.sha256 = file, sheet, sha256
+        self.unused_columns = tuple(unused_columns)
         self._index: dict[tuple[str, str, str], Entry] = {}
         self.used: set[int] = set()
         for entry in self.entries:
@@ -211,7 +220,8 @@ def read_sample_sheet(
         _check_entry(table, at, entry)
         entries.append(entry)
     sha256 = "" if isinstance(source, pd.DataFrame) else sha256_file(source)
-    sheet = SampleSheet(entries, file=table.file, sheet=table.sheet, sha256=sha256)
+    unused = [str(column) for column in table.frame.columns if column not in ALIASES]
+    sheet = SampleSheet(entries, file=table.file, sheet=table.sheet, sha256=sha256, unused_columns=unused)
     _check_identity(sheet)
     return sheet
 
@@ -220,7 +230,8 @@ def _check_columns(table: Table) -> None:
     if "sample" not in table and "well" not in table:
         listed = ", ".join(f"'{name}'" for name in table.frame.columns)
         raise table.error(None, f"the sample sheet has no column 'sample' (it has {listed}): add it")
-    for prefix, known in (("dna", "ng, ug or pg"), ("gdna", "ng, ug or pg"), ("time", "day or h")):
+    mass, time = "ng, ug or pg", "day or h"
+    for prefix, known in (("dna", mass), ("gdna", mass), ("time", time), ("nominal_time", "day")):
         for column in map(str, table.frame.columns):
             if column not in ALIASES and re.match(rf"{prefix}_", fold(column)):
                 raise table.error(

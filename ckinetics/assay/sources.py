@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import hashlib
 import io
+import struct
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +21,12 @@ from ..tables import decode
 from .cells import Decimal, decimal_of
 
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# What a zip may begin with: CFX puts the mark of a split archive in front.
+_ZIPS = (ZIP, b"PK\x07\x08")
+_GZIP = b"\x1f\x8b"
+_MOST_BYTES = 64 * 2**20
+# A member of every workbook: Office Open XML, OpenDocument.
+_WORKBOOK_MEMBERS = ("[Content_Types].xml", "content.xml")
 _DELIMITERS = ("\t", ";", ",")
 
 
@@ -32,13 +42,14 @@ class Row:
 class Source:
     """A file that was opened: its name and hash, its sheets, its decimal mark.
 
-    A text file has one sheet, named "".
+    A text file has one sheet, named "". A zip that is no workbook has no sheet, and is kept whole in ``archive``.
     """
 
     path: Path
     sha256: str
     sheet_names: tuple[str, ...]
     decimal: Decimal = "point"
+    archive: bytes | None = None
     _workbook: Any = None
     _rows: dict[str, list[Row]] = field(default_factory=dict)
 
@@ -62,7 +73,7 @@ class Source:
 
 
 def open_source(path: str | Path) -> Source:
-    """Open a file by its content: a zip or OLE container is a workbook, anything else is text.
+    """Open a file by its content: workbook, other zip archive, or text; a .gz is unpacked first.
 
     Parameters
     ----------
@@ -79,9 +90,11 @@ def open_source(path: str | Path) -> Source:
     FileFormatError
         The file is empty, damaged, protected, or neither a workbook nor text.
     InputError
-        The file cannot be opened.
+        The file cannot be opened, or is a folder.
     """
     where = Path(path)
+    if where.is_dir():
+        raise InputError("the folder holds no plate export: check its name", file=where)
     try:
         raw = where.read_bytes()
     except OSError as err:
@@ -89,9 +102,39 @@ def open_source(path: str | Path) -> Source:
     sha256 = hashlib.sha256(raw).hexdigest()
     if not raw.strip():
         raise FileFormatError("the file is empty: export it again", file=where)
-    if raw.startswith((ZIP, OLE)):
+    if raw.startswith(_GZIP):
+        raw = _unpacked(where, raw)
+    if raw.startswith(_ZIPS) and _is_archive(raw):
+        return Source(where, sha256, (), archive=raw)
+    if raw.startswith((*_ZIPS, OLE)):
         return _open_workbook(where, raw, sha256)
     return _open_text(where, raw, sha256)
+
+
+def _unpacked(path: Path, raw: bytes) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+            unpacked = stream.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as err:
+        raise FileFormatError(f"the .gz is damaged or cut off ({err}): export it again", file=path) from None
+    if len(unpacked) > _MOST_BYTES:
+        raise FileFormatError(
+            f"the .gz is larger than {_MOST_BYTES >> 20} MB when unpacked, as no export is: check where it is from",
+            file=path,
+        )
+    if not unpacked.strip():
+        raise FileFormatError("the .gz holds nothing: export it again", file=path)
+    return unpacked
+
+
+def _is_archive(raw: bytes) -> bool:
+    """Return whether a zip can be listed and is no workbook; a damaged one is left to the workbook library."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, OverflowError, struct.error):
+        return False
+    return not any(name in _WORKBOOK_MEMBERS or name.startswith("xl/") for name in names)
 
 
 def _open_workbook(path: Path, raw: bytes, sha256: str) -> Source:
@@ -127,7 +170,7 @@ def _damage_named(path: Path, what: str, *, sheet: str | None = None) -> Iterato
 def _open_text(path: Path, raw: bytes, sha256: str) -> Source:
     if b"\x00" in raw and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FileFormatError("the file is neither a workbook nor text: export it as .xlsx or .csv", file=path)
-    text = decode(raw)
+    text = decode(raw, path)
     lines = text.splitlines()
     delimiter = _delimiter(lines)
     rows: list[Row] = []

@@ -15,6 +15,7 @@ from .rules import Rule, Rules
 Well = Mapping[str, Any]
 
 SLOPE_SIGN = "slope_sign"
+RANGE = "quantifiable_range"
 SAMPLE_SHEET = "sample_sheet"
 REPEATS = "repeats"
 
@@ -107,7 +108,7 @@ def blocking(verdicts: Iterable[Mapping[str, Any]], rules: Rules) -> list[str]:
     """Return the sentences of the verdicts after which there is no level."""
     out = []
     for entry in verdicts:
-        if entry["rule"] == SLOPE_SIGN:
+        if entry["rule"] in (SLOPE_SIGN, RANGE):
             fatal = required = True
         elif entry["rule"] in rules.by_id:
             fatal, required = rules[entry["rule"]].fatal, rules[entry["rule"]].required
@@ -253,6 +254,32 @@ def ntc_verdict(curve: Curve, wells: Sequence[Well], rules: Rules, about: Mappin
         return verdict(rule, math.nan, wells=names, why=f"{count}, and there is no curve to read it from", about=about)
     over = [name for name, value in zip(names, copies, strict=True) if value > rule.high]
     return verdict(rule, float(copies.max()), wells=over or names, why=count, about=about)
+
+
+def range_verdict(levels: Sequence[Level], lloq: float, uloq: float, about: Mapping[str, str]) -> dict[str, Any]:
+    """Return whether a plate has a range between its LLOQ and its highest accepted standard.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        Its standard levels, back-calculated.
+    lloq : float
+        The LLOQ of the rules, copies per well.
+    uloq : float
+        The ULOQ in force, NaN where there is no range.
+    about : mapping
+        ``run_id`` and ``target``.
+    """
+    rule = Rule(RANGE, "highest accepted standard", {}, "copies/well", True, True, "verified", "no extrapolation")
+    accepted = [level.nominal for level in levels if level.accepted]
+    top = accepted[-1] if accepted else math.nan
+    entry = verdict(rule, top, about=about, why="no standard is accepted")
+    if accepted:
+        entry["low"] = max(lloq, accepted[0])
+        entry["outcome"] = Verdict.failed if math.isnan(uloq) else Verdict.passed
+        word = "not above" if math.isnan(uloq) else "above"
+        entry["message"] = f"the highest accepted standard, {top:g} copies/well, is {word} the LLOQ of {entry['low']:g}"
+    return entry
 
 
 def vendor_verdicts(

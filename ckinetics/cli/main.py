@@ -108,7 +108,7 @@ def _run(folder: Path, out: Path, *, quiet: bool) -> None:
         result = run_study(folder, out=out, progress=None if quiet else _progress())
     except InputError as err:
         _stop(err, EXIT_USAGE)
-    except CkineticsError as err:
+    except (CkineticsError, OSError) as err:  # a full disk, a folder that went away
         _stop(err, EXIT_FAILED)
     for verdict in result.verdicts:
         if verdict.verdict != OK:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,10 @@ from ..cohorts import (
     read_kinetics,
     save,
 )
-from ..errors import CkineticsError, InputError, ValidationError
-from ..jobs import Record, locked_folder, resume_key, write_json
+from ..errors import InputError, ValidationError
+from ..jobs import Record, locked_folder, remove_unfinished, resume_key, write_json
 from ..provenance import content_hash, now, sha256_file, user, versions
-from ..schema import ENTRY_GROUPS, Verdict
+from ..schema import ENTRY_GROUPS, UNUSABLE_STATUSES, Verdict
 from .resume import Resume
 from .settings import STUDY_FILE, Plates, StudySettings, read_settings
 
@@ -94,7 +96,7 @@ def run_study(folder: str | Path, /, *, out: str | Path, progress: Progress | No
     Raises
     ------
     InputError
-        ``study.toml`` is wrong, or the folder is missing.
+        ``study.toml`` is wrong, the folder is missing, or `out` is a folder of plate exports.
     JobError
         Another process writes to `out`, or it cannot be written.
     """
@@ -102,17 +104,21 @@ def run_study(folder: str | Path, /, *, out: str | Path, progress: Progress | No
     base = source if source.is_dir() else source.parent
     settings = _settings(source)
     tell = progress or (lambda line: None)
+    _refuse_plate_folder(base, settings, Path(out))
     with locked_folder(out) as target:
         run = StudyRun(target)
         record = Record(target)
         started = now()
         record.append("run started", {"study": settings.title, "versions": versions()})
+        if unfinished := remove_unfinished(target):
+            record.append("unfinished files of an earlier run removed", {"files": unfinished})
         try:
             study = _Study(base, settings, run, record, tell)
-            study.go()
+            study.go(source / STUDY_FILE if source.is_dir() else source)
         except BaseException as err:
             record.append("run stopped", {"error": type(err).__name__, "message": str(err)})
             raise
+        _note_leftovers(run)
         _write_run(run, settings, started, study.cohort)
         record.append_output("wrote run.json", target / "run.json", status=run.status)
     return run
@@ -126,6 +132,23 @@ def _settings(source: Path) -> StudySettings:
     return read_settings(source)
 
 
+def _refuse_plate_folder(base: Path, settings: StudySettings, out: Path) -> None:
+    """Refuse to write where the next run would read the results as plate exports."""
+    if settings.plates is None:
+        return
+    for name in settings.plates.named_files:
+        if (base / name).is_dir() and (base / name).resolve() == out.resolve():
+            raise InputError(f"the results would lie among the plate exports in '{out}': choose another folder")
+
+
+def _note_leftovers(run: StudyRun) -> None:
+    """Say which results in the folder are an earlier run's, so that nobody takes them for this one's."""
+    names = ("quantified.nc", "cohort.nc", "nca.nc", "fit.nc", "exposure-*.nc", "report.html", "report.xlsx")
+    found = sorted(path.name for name in names for path in run.out.glob(name) if path.name not in run.outputs)
+    if found:
+        run.messages.append(f"of an earlier run, not of this one: {', '.join(found)}")
+
+
 class _Study:
     """The steps of one run, in order; each puts what it made on the run."""
 
@@ -135,11 +158,15 @@ class _Study:
         self.cohort: xr.DataTree | None = None
         self.results: list[xr.Dataset | xr.DataTree] = []
 
-    def go(self) -> None:
+    def go(self, settings_file: Path) -> None:
+        if settings_file.is_file():
+            self._verdict(settings_file, "settings", OK)
         root, groups = self._levels()
         if not groups:
             self._say("no levels could be read: there is nothing to analyse")
             return
+        if self.settings.assay:
+            groups["kinetics"] = groups["kinetics"].assign_attrs(assay=self.settings.assay)
         groups |= self._clinical(root)
         self.cohort = self._assemble(root, groups)
         if self.cohort is None:
@@ -161,39 +188,37 @@ class _Study:
         return self._from_table()
 
     def _from_plates(self, plates: Plates) -> dict[str, xr.Dataset]:
-        from ..assay import quantify, read_plates
+        from ..assay import load_rules, quantify, read_plates
 
-        named = [plates.files] if isinstance(plates.files, str) else plates.files
-        paths = [self.base / name for name in named]
+        paths = [self.base / name for name in plates.named_files]
         missing = [path for path in paths if not path.exists()]
         for path in missing:
             self._verdict(path, "plates", FAILED, "is not there: check 'files' in [plates]")
         paths = [path for path in paths if path.exists()]
         if not paths:
             return {}
+        self._note_subfolders(paths)
         sheet: Path | None = self.base / plates.sample_sheet
-        if sheet is not None and not sheet.is_file() and "sample_sheet" not in plates.model_fields_set:
+        if sheet is not None and not sheet.is_file():
+            if "sample_sheet" in plates.model_fields_set:
+                self._verdict(sheet, "sample sheet", FAILED, "is not there: check 'sample_sheet' in [plates]")
+                return {}
             sheet = None
-        options: dict[str, Any] = {
-            "columns": plates.columns,
-            "roles": plates.roles,
-            "undetermined": plates.undetermined,
-        }
+        reading = ("columns", "roles", "tasks", "undetermined", "quantity_unit", "run_id", "matrix", "missing_time")
+        options: dict[str, Any] = plates.model_dump(include=set(reading))
         self.tell("reading plates")
         try:
             wells = read_plates(paths, layout=sheet, errors="collect", **options)
-        except CkineticsError as err:
-            self._verdict(Path(getattr(err, "file", None) or sheet or paths[0]), "plates", FAILED, str(err))
+        except InputError as err:
+            self._verdict(Path(err.file or self.base / STUDY_FILE), "plates", FAILED, str(err))
             return {}
         if sheet is not None:
             self._verdict(sheet, "sample sheet", OK)
         rules = plates.rules if plates.rules == "default" else self.base / plates.rules
-        settings = plates.model_dump(exclude={"files", "sample_sheet", "columns", "roles", "undetermined"})
-        if isinstance(rules, Path) and rules.is_file():
-            settings["rules_sha256"] = sha256_file(rules)
-        settings["rules"] = rules
         self.tell("quantifying")
         try:
+            settings = plates.model_dump(exclude={"files", "sample_sheet", *reading})
+            settings |= {"rules": rules, "rules_sha256": load_rules(rules).sha256}
             tree = self._step(
                 "quantified",
                 {"wells": content_hash(wells)},
@@ -212,7 +237,10 @@ class _Study:
             self._plate_verdicts(wells, None)
             self._verdict(Path(err.file or self.base / STUDY_FILE), "quantification", FAILED, str(err))
             return {}
+        if isinstance(rules, Path):
+            self._verdict(rules, "rules", OK)
         self._plate_verdicts(wells, tree)
+        self._note_samples(tree)
         return {"kinetics": tree.to_dataset()} | {
             name: tree.children[name].to_dataset(inherit=False) for name in ("wells", "curves", "verdicts")
         }
@@ -221,6 +249,9 @@ class _Study:
         """One verdict for each export, one for each sample without an entry, a note for each entry without wells."""
         judged = {} if tree is None else _judge_runs(tree)
         run_of = dict(zip(wells["run_id"].values.tolist(), wells["file_sha256"].values.tolist(), strict=True))
+        remarks: dict[str, list[str]] = {}
+        for run_id, words in ({} if tree is None else _remarks(tree)).items():
+            remarks.setdefault(run_of[run_id], []).extend(words)
         by_file: dict[str, list[tuple[str, str]]] = {}
         for run_id, judgement in judged.items():
             by_file.setdefault(run_of[run_id], []).append(judgement)
@@ -233,9 +264,11 @@ class _Study:
                 verdict = QC_FAILED if any(kind == QC_FAILED for kind, _ in found) else UNJUDGED
                 message = "; ".join(dict.fromkeys(text for _, text in found))
             else:
-                verdict, message = OK, str(wells["message"].values[at])
+                verdict = OK
+                message = "; ".join(filter(None, [str(wells["message"].values[at]), *remarks.get(digest, [])]))
             self._add(FileVerdict(name, digest, "plate", verdict, message))
-        for at in np.flatnonzero(wells["fault_sample"].values != "").tolist():
+        of_files = (wells["fault_sample"].values == "") & (wells["fault_fatal"].values == 1)
+        for at in np.flatnonzero(~of_files).tolist():
             message = str(wells["fault_message"].values[at])
             if wells["fault_fatal"].values[at]:
                 name, row = str(wells["fault_file"].values[at]), wells["fault_row"].values[at]
@@ -244,6 +277,27 @@ class _Study:
                 self._add(FileVerdict(name, "", "sample", FAILED, where + message))
             else:
                 self._say(message)
+
+    def _note_subfolders(self, paths: list[Path]) -> None:
+        """Say which folders among the exports are not read."""
+        for folder in filter(Path.is_dir, paths):
+            read = {path.resolve() for path in (*paths, self.base, self.run.out)}
+            inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+            names = [path.name for path in inside if path.resolve() not in read]
+            if names:
+                listed = ", ".join(f"'{name}'" for name in names)
+                self._say(f"folders inside '{folder.name}' are not read: {listed}; name them in 'files' of [plates]")
+
+    def _note_samples(self, tree: xr.DataTree) -> None:
+        """Say which samples have no level although their plate was accepted."""
+        kinetics = tree.to_dataset()
+        lost = np.isin(kinetics["status"].values, [int(status) for status in UNUSABLE_STATUSES])
+        bad_runs = set(_judge_runs(tree))
+        for sample, run_id, reason in zip(
+            *(kinetics[name].values[lost].tolist() for name in ("sample_id", "plate", "reason")), strict=True
+        ):
+            if sample and run_id not in bad_runs:
+                self._say(f"sample '{sample}' has no level: {reason}")
 
     def _from_table(self) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
         from ..examples import load_example
@@ -392,21 +446,40 @@ class _Study:
         if section.matrix not in nca["matrix"].values.tolist():
             self._say(f"exposure: there is no profile in {section.matrix}")
             return
-        highest = peaks(cohort, window=section.window) if "cytokines" in cohort.children else None
-        for variable in section.variables:
-            try:
-                exposure = _variable(nca, variable).sel(matrix=section.matrix)
-                if "outcomes" in cohort.children:
-                    response = cohort.children["outcomes"].dataset["response"]
-                    self._keep(f"response-{variable}", exposure_response(exposure, response, **options))
-                for cytokine in section.cytokines:
-                    if highest is None or cytokine not in highest["cytokine"].values.tolist():
-                        self._say(f"exposure: there is no cytokine '{cytokine}'")
-                        continue
+        highest = None
+        if section.cytokines and "cytokines" in cohort.children:
+            with self._faults_of("cytokines"):
+                highest = peaks(cohort, window=section.window)
+        measured = [] if highest is None else highest["cytokine"].values.tolist()
+        for cytokine in section.cytokines:
+            if cytokine not in measured:
+                self._say(f"exposure: there is no peak of a cytokine '{cytokine}'")
+        names = section.variables
+        if names is None:
+            names = ["cmax", *(f"auc_interval {label}" for label in nca["interval"].values.tolist())]
+        exposures = {}
+        for name in names:
+            with self._faults_of("study"):
+                exposures[name] = _variable(nca, name).sel(matrix=section.matrix)
+        for name, exposure in exposures.items():
+            if "outcomes" in cohort.children:
+                response = cohort.children["outcomes"].dataset["response"]
+                with self._faults_of("response"):
+                    self._keep(f"response-{name}", exposure_response(exposure, response, **options))
+            for cytokine in section.cytokines:
+                if highest is not None and cytokine in measured:
                     peak = highest["peak"].sel(cytokine=cytokine)
-                    self._keep(f"{cytokine}-{variable}", exposure_correlation(exposure, peak))
-            except InputError as err:
-                self._verdict(self._file_of("response"), "exposure", FAILED, str(err))
+                    with self._faults_of("cytokines"):
+                        self._keep(f"{cytokine}-{name}", exposure_correlation(exposure, peak))
+
+    @contextlib.contextmanager
+    def _faults_of(self, group: str) -> Iterator[None]:
+        """Make wrong input of one relation a verdict, said once, and go on with the next."""
+        try:
+            yield
+        except InputError as err:
+            if not any(verdict.message == str(err) for verdict in self.run.verdicts):
+                self._verdict(self._file_of(group), "exposure", FAILED, str(err))
 
     def _keep(self, name: str, result: xr.Dataset) -> None:
         safe = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
@@ -423,6 +496,7 @@ class _Study:
         path = self.resume.find(name, key)
         if path is not None:
             self.tell(f"  {name}: unchanged since the last run")
+            self.record.append_output(f"kept {path.name}", path)
             self.run.outputs[path.name] = path
             return load(path)
         result = compute()
@@ -459,7 +533,7 @@ class _Study:
         self.run.messages.append(message)
 
     def _verdict(self, path: Path, kind: str, verdict: str, message: str = "") -> None:
-        digest = sha256_file(path) if path.is_file() else ""
+        digest = sha256_file(path) if path.is_file() and os.access(path, os.R_OK) else ""
         self._add(FileVerdict(path.name, digest, kind, verdict, message))
 
     def _add(self, verdict: FileVerdict) -> None:
@@ -485,6 +559,17 @@ def _judge_runs(tree: xr.DataTree) -> dict[str, tuple[str, str]]:
             words = verdicts["message"].values[mine & (outcome == Verdict.not_evaluable)].tolist()
             judged[run_id] = (UNJUDGED, str(words[0]) if words else "the curve cannot be judged")
     return judged
+
+
+def _remarks(tree: xr.DataTree) -> dict[str, list[str]]:
+    """Return, for each run, what a person should know of its curves and controls although it was accepted."""
+    verdicts = tree.children["verdicts"].to_dataset(inherit=False)
+    noted = (verdicts["sample_id"].values == "") & (verdicts["rule"].values != "sample_sheet")
+    noted &= verdicts["outcome"].values != Verdict.passed
+    remarks: dict[str, list[str]] = {}
+    for at in np.flatnonzero(noted).tolist():
+        remarks.setdefault(str(verdicts["run_id"].values[at]), []).append(str(verdicts["message"].values[at]))
+    return remarks
 
 
 def _variable(nca: xr.Dataset, name: str) -> xr.DataArray:

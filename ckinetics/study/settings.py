@@ -23,6 +23,9 @@ class Plates(_Section):
 
     files: list[str] | str = "plates"
     sample_sheet: str = "samples.csv"
+    matrix: str = "blood"
+    missing_time: Literal["refuse", "nominal"] = "refuse"
+    run_id: Literal["stem", "folder"] = "stem"
     rules: str = "default"
     target: str | None = None
     repeats: Literal["refuse", "first_valid", "mean"] = "refuse"
@@ -31,7 +34,20 @@ class Plates(_Section):
     lod_copies: float | None = None
     columns: dict[str, str] | None = None
     roles: dict[str, str] | None = None
+    tasks: dict[str, str] | None = None
+    quantity_unit: str = "copies/well"
     undetermined: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _some_files(self) -> Plates:
+        if not self.named_files or "" in self.named_files:
+            raise ValueError("'files' is empty: name a file, a folder or a list of them")
+        return self
+
+    @property
+    def named_files(self) -> list[str]:
+        """The files and folders, as a list also where one is named."""
+        return [self.files] if isinstance(self.files, str) else self.files
 
 
 class Kinetics(_Section):
@@ -71,6 +87,14 @@ class Clinical(_Section):
     ada: str | None = None
     columns: dict[str, dict[str, str]] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _known_tables(self) -> Clinical:
+        tables = [name for name in type(self).model_fields if name != "columns"]
+        for name in self.columns:
+            if name not in tables:
+                raise ValueError(f"columns: '{name}' is no clinical table: known are {', '.join(tables)}")
+        return self
+
 
 class Nca(_Section):
     """Noncompartmental analysis."""
@@ -88,15 +112,15 @@ class Fit(_Section):
     model: str = "stein2019"
     matrix: str | None = None
     starts: int = 8
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     fixed: dict[str, float] | None = None
     threads: int = 2
 
 
 class Exposure(_Section):
-    """Exposure against response and cytokine peaks."""
+    """Exposure against response and cytokine peaks; by default of Cmax and the area of each interval."""
 
-    variables: list[str] = Field(default_factory=lambda: ["cmax", "auc_interval 0-28"])
+    variables: list[str] | None = None
     matrix: str = "blood"
     event: list[str] | None = None
     method: Literal["auto", "logistic", "firth"] = "auto"
@@ -152,6 +176,8 @@ def read_settings(path: str | Path) -> StudySettings:
         )
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as err:
+        raise FileFormatError(f"cannot be opened ({err.strerror or err})", file=str(file)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise FileFormatError(f"is not valid TOML: {err}", file=str(file)) from None
     try:

@@ -115,7 +115,7 @@ def test_any_bytes_are_refused_in_one_sentence(tmp_path_factory, raw):
 def test_unknown_layout_names_what_was_tried(tmp_path):
     path = tmp_path / "notes.csv"
     path.write_text("date,weather\n2024-01-01,fine\n")
-    with pytest.raises(FileFormatError, match=r"notes\.csv.*tried: QuantStudio Design & Analysis, tidy well table"):
+    with pytest.raises(FileFormatError, match=r"notes\.csv.*tried: QuantStudio Design & Analysis, .*tidy well table"):
         read_plates(path)
 
 
@@ -340,3 +340,31 @@ def test_a_standard_that_is_a_patients_sample_is_refused(tmp_path):
     sheet = write_sheet(tmp_path / "samples.csv", ["Std 10"])
     with pytest.raises(InputError, match=r"p\.csv, row 2: sample 'Std 10' is a standard on the plate but patient 'P1'"):
         read_plates(tmp_path / "p.csv", layout=sheet)
+
+
+def test_text_marked_as_utf16_that_is_cut_off(tmp_path):
+    raw = write_tidy(tmp_path / "a.csv", {"S1": 1e4}).read_text().encode("utf-16")
+    (tmp_path / "b.csv").write_bytes(raw[:-1])
+    with pytest.raises(FileFormatError, match=r"b\.csv: the file is marked as UTF-16 text but is cut off"):
+        read_plates(tmp_path / "b.csv")
+    found = read_plates(tmp_path, errors="collect")
+    assert found["verdict"].values.tolist() == [Verdict.passed, Verdict.failed]
+
+
+def test_a_dangling_link_and_an_empty_folder_are_faults_of_their_own(tmp_path):
+    plates = tmp_path / "plates"
+    (plates / "empty").mkdir(parents=True)
+    write_tidy(plates / "a.csv", {"S1": 1e4})
+    (plates / "gone.csv").symlink_to(tmp_path / "nowhere.csv")
+    found = read_plates([plates, plates / "empty"], errors="collect")
+    assert found["file_name"].values.tolist() == ["a.csv", "gone.csv", "empty"]
+    assert found["verdict"].values.tolist() == [Verdict.passed, Verdict.failed, Verdict.failed]
+    assert "cannot be opened" in found["message"].values[1]
+    assert "holds no plate export" in found["message"].values[2]
+
+
+def test_an_unknown_word_for_no_signal_says_where_to_name_it(tmp_path):
+    write_tidy(tmp_path / "a.csv", {"S1": 1e4}, ntc=("n.d.",) * 3)
+    with pytest.raises(FileFormatError, match=r"row 20: 'n\.d\.' is not a number; .* undetermined=\['n"):
+        read_plates(tmp_path / "a.csv")
+    read_plates(tmp_path / "a.csv", undetermined=["n.d."])

@@ -429,3 +429,22 @@ def test_a_standard_that_does_not_read_back_is_not_accepted(tmp_path):
     assert "not accepted: 10 copies" in share["message"].item()
     assert one(tree, "lloq") == pytest.approx(100 / 200 * 1000)
     assert [status(tree, at) for at in range(2)] == [Status.quantified, Status.detected_below_lloq]
+
+
+def test_a_contaminated_plate_is_not_accepted(tmp_path):
+    tree = run(tmp_path, {"S1": 1e4}, ntc=[33.0, "Undetermined"])
+    assert one(tree, "status") == Status.invalid
+    assert tree["curves"].to_dataset(inherit=False)["accepted"].item() == Verdict.failed
+
+
+@pytest.mark.parametrize(
+    ("lloq", "outcome"), [(999_999.0, Verdict.passed), (1e6, Verdict.failed), (1e9, Verdict.failed)]
+)
+def test_a_plate_without_a_quantifiable_range_has_no_limits(tmp_path, lloq, outcome):
+    frame = tidy_rows({"S1": 1e4})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    tree = quantify(read_plates(tmp_path / "p.csv", layout=sheet_frame(["S1"])), lloq_copies=lloq)
+    assert verdicts_of(tree, "quantifiable_range")["outcome"].item() == outcome
+    assert tree["curves"].to_dataset(inherit=False)["accepted"].item() == outcome
+    assert np.isnan(one(tree, "lloq")) == (outcome == Verdict.failed)
+    assert ("is not above the LLOQ" in one(tree, "reason")) == (outcome == Verdict.failed)

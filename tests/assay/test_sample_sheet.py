@@ -136,3 +136,23 @@ def test_controls_need_no_patient_and_may_have_nominal_copies(tmp_path):
     qc = wells["role"].values == "qc"
     assert qc.sum() == 3
     assert set(wells["nominal_copies"].values[qc]) == {1e4}
+
+
+def test_a_planned_time_in_another_unit_is_refused_and_unused_columns_are_named():
+    rows = {"sample": ["S1"], "patient": ["P1"], "time": [7], "dna_ng": [200]}
+    with pytest.raises(UnitError, match=r"'nominal_time \(h\)' is in an unknown unit: use day"):
+        read_sample_sheet(pd.DataFrame(rows | {"nominal_time (h)": [168]}))
+    sheet = read_sample_sheet(pd.DataFrame(rows | {"Nominal Time (day)": [7], "diluton": [10]}))
+    assert sheet.entries[0].nominal_time == 7
+    assert sheet.unused_columns == ("diluton",)
+
+
+def test_a_sheet_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
+    sheet_frame(["S1"]).to_csv(tmp_path / "s.csv", index=False)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(FileFormatError, match=r"s\.csv: the file cannot be opened \(Permission denied\)"):
+        read_sample_sheet(tmp_path / "s.csv")

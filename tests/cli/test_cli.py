@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import ckinetics as ck
 from ckinetics.study import simulate_study
@@ -83,3 +85,15 @@ def test_failed_quality_control_is_exit_code_3(shared_data: Path, tmp_path: Path
     done = command("run", folder, "--out", tmp_path / "out")
     assert done.returncode == 3
     assert "efficiency 79.24 % misses the limit (90 to 110 %)" in done.stderr
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ckinetics.study.run_study", full)
+    app = importlib.import_module("ckinetics.cli.main").app
+    done = CliRunner().invoke(app, ["run", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "No space left on device" in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)

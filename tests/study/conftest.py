@@ -22,3 +22,15 @@ def small_study(_small_study: Path, tmp_path: Path) -> Path:
     start, end = text.index("[fit]"), text.index("[exposure]")
     (folder / "study.toml").write_text(text[:start] + text[end:])
     return folder
+
+
+@pytest.fixture
+def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures and tables of the report out; other tests cover them."""
+    import ckinetics.reporting as reporting
+
+    def report(*args: object, path: Path, **options: object) -> Path:
+        path.write_text("report")
+        return path
+
+    monkeypatch.setattr(reporting, "report", report)

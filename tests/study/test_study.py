@@ -224,7 +224,8 @@ def test_a_table_in_place_of_plates(tmp_path: Path) -> None:
     assert run.status == "ok"
     assert float(load(tmp_path / "out" / "nca.nc")["cmax"].sel(patient="A").item()) == 9000
     (study / "study.toml").write_text('[kinetics]\ntable = "levels.csv"\nunit = "copies"\n')
-    assert "unknown unit 'copies'" in run_study(study, out=tmp_path / "out2").verdicts[0].message
+    (failed,) = [v for v in run_study(study, out=tmp_path / "out2").verdicts if v.verdict == "failed"]
+    assert "unknown unit 'copies'" in failed.message
 
 
 def test_the_example_runs(tmp_path: Path) -> None:
@@ -279,6 +280,10 @@ def test_real_plates_without_a_study_file(shared_data: Path, tmp_path: Path) -> 
         ("", r"name either \[plates\] or \[kinetics\]"),
         ('[kinetics]\ntable = "a.csv"\n', "the table's 'unit' is missing"),
         ("[plates]\n[nca]\nintervals = [[0, 28, 3]]\n", "nca.intervals.0"),
+        ("[plates]\nfiles = []\n", "'files' is empty"),
+        ('[plates]\nfiles = ""\n', "'files' is empty"),
+        ("[plates]\n[fit]\nseed = -1\n", "fit.seed: "),
+        ('[plates]\n[clinical.columns]\npatiens = {patient = "id"}\n', "'patiens' is no clinical table"),
     ],
 )
 def test_wrong_settings_name_the_key(tmp_path: Path, text: str, message: str) -> None:

@@ -1,19 +1,26 @@
 """Readers of plate exports: one file a vendor family; a new one is a file and an entry in `FAMILIES`.
 
 A family's file holds a table of column names, a table of task words, and a ``read`` function that
-calls `table.read_wells` and adds what only this family has.
+calls `table.read_wells` and adds what only this family has. RDML is an archive and no table: its reader
+gets each archive that is no workbook.
 """
 
 from __future__ import annotations
 
 from ...errors import FileFormatError
 from ..sources import Source
-from . import design_and_analysis, tidy
+from . import cfx, design_and_analysis, lightcycler480, rdml, tidy
 from .column_map import family_of
 from .table import Family, Header, Options, Reading, find_header
 
 # Tried in this order; the first whose required columns are all in one row reads the file.
-FAMILIES: tuple[Family, ...] = (design_and_analysis.FAMILY, tidy.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    design_and_analysis.FAMILY,
+    cfx.FAMILY,
+    lightcycler480.FAMILY,
+    tidy.FAMILY,
+    cfx.TABLES,
+)
 
 __all__ = ["FAMILIES", "Family", "Options", "Reading", "read_source"]
 
@@ -37,6 +44,9 @@ def read_source(source: Source, options: Options) -> tuple[Family, Reading]:
     FileFormatError
         No family fits; the message names those tried and the nearest header.
     """
+    if source.archive is not None:
+        no_header = Header("", 0, 0, (), {}, ())
+        return rdml.FAMILY, rdml.read(rdml.FAMILY, source, no_header, options)
     families = ((family_of(options.columns),) if options.columns else ()) + FAMILIES
     nearest: tuple[tuple[int, int], Family, Header] | None = None
     for family in families:
@@ -48,7 +58,7 @@ def read_source(source: Source, options: Options) -> tuple[Family, Reading]:
         fit = (-len(header.missing), len(header.columns))
         if nearest is None or fit > nearest[0]:
             nearest = (fit, family, header)
-    tried = ", ".join(family.title for family in families)
+    tried = ", ".join(family.title for family in (*families, rdml.FAMILY))
     if nearest is None:
         raise FileFormatError(
             f"the layout is unknown (tried: {tried}): no row names the columns of wells; "
