@@ -117,7 +117,7 @@ def individuals(
         for ax in axes.flat[max(len(chosen) - columns, 0) : len(chosen)]:
             ax.tick_params(labelbottom=True)
         figure.supxlabel("Time since first infusion (day)", fontsize=9)
-        figure.supylabel(plain(with_unit(level_name(group, samples.series), samples.unit)), fontsize=9)
+        figure.supylabel(plain(with_unit(level_name(group, samples.series, samples.unit), samples.unit)), fontsize=9)
         _legend(figure, kinds, limit, fit is not None, terminal is not None, columns)
     return figure
 

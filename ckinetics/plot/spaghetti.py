@@ -101,7 +101,7 @@ def profiles(
 def _finish(ax: Axes, samples: Samples, kinds: set[str], colours: _Colours, top: float) -> None:
     count = int(samples.present.any(axis=1).sum())
     ax.set_xlabel("Time since first infusion (day)")
-    ax.set_ylabel(plain(with_unit(level_name(samples.group, samples.series), samples.unit)))
+    ax.set_ylabel(plain(with_unit(level_name(samples.group, samples.series, samples.unit), samples.unit)))
     ax.set_title(f"{plain(samples.series)}: {count} patient{'s' if count != 1 else ''} with samples", loc="left")
     limits = log_limits(np.where(np.isfinite(samples.height), samples.height, samples.lloq))
     if limits:

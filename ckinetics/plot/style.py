@@ -113,11 +113,12 @@ def parameter_label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " "))
 
 
-def level_name(group: str, series: str) -> str:
-    """Return what a group's level is, in words: the transgene, or the cytokine or count itself."""
+def level_name(group: str, series: str, unit: str = "") -> str:
+    """Return what a group's level is, in words: the transgene (or cells), or the cytokine or count itself."""
     if group in GROUPS and series_dim(group) != "matrix":
         return series
-    return f"{_WHAT.get(group, group)} in {series}" if series else _WHAT.get(group, group)
+    what = "CAR T cells" if group == "kinetics" and unit.startswith("cells/") else _WHAT.get(group, group)
+    return f"{what} in {series}" if series else what
 
 
 def colour(position: int) -> str:
