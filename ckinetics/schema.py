@@ -349,7 +349,12 @@ _CURVES = _table(
         ("vendor_intercept", "float", "intercept that the vendor printed"),
         ("vendor_r_squared", "float", "R² that the vendor printed"),
         ("vendor_efficiency", "float", "efficiency that the vendor printed", {"unit": "%"}),
-        ("accepted", "flag", "all rules for the curve passed", {"codes": Verdict}),
+        (
+            "accepted",
+            "flag",
+            "all rules that a level depends on were passed by the plate and its curve",
+            {"codes": Verdict},
+        ),
     ),
 )
 

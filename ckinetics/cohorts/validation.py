@@ -209,7 +209,11 @@ def _profile_faults(group: Group, dataset: xr.Dataset) -> Iterator[Fault]:
     )
     present = status != Status.missing
     timeless = present & np.isnan(time) & np.isnan(nominal)
-    yield from faults(timeless, "time", "was measured but has neither an actual nor a planned time")
+    yield from faults(
+        timeless,
+        "time",
+        "was measured but has neither an actual nor a planned time: give one, or the patient's first infusion",
+    )
     filled = ~np.isnan(time) | ~np.isnan(nominal) | present
     if filled.shape[-1]:
         gap = filled[..., 1:] & ~filled[..., :-1]

@@ -67,13 +67,16 @@ def conventions_section(
 
 
 def _assay_rows(cohort: xr.DataTree) -> list[tuple[str, str]]:
+    rows = []
+    if "kinetics" in cohort.children and cohort.children["kinetics"].attrs.get("assay"):
+        rows.append(("Assay, as named by the study", str(cohort.children["kinetics"].attrs["assay"])))
     for group in ("curves", "verdicts", "kinetics"):
         if group in cohort.children:
             found = settings_of(cohort[group].to_dataset())
             if "rules" in found:
                 words = [f"{term}: {found[name]}" for name, term in _ASSAY_TERMS.items() if found.get(name) is not None]
-                return [("Assay", "; ".join(words))]
-    return [("Assay", "levels were given; no plates were read, so no acceptance criteria were applied here")]
+                return [*rows, ("Assay", "; ".join(words))]
+    return [*rows, ("Assay", "levels were given; no plates were read, so no acceptance criteria were applied here")]
 
 
 def _limit_rows(cohort: xr.DataTree) -> list[tuple[str, str]]:

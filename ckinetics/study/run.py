@@ -378,7 +378,8 @@ class _Study:
                     "verdicts",
                 }
                 if not at_fault:
-                    self._verdict(self._file_of("kinetics"), "cohort", FAILED, str(err))
+                    blame = "patients" if any(fault.variable == "patient" for fault in err.faults) else "kinetics"
+                    self._verdict(self._file_of(blame), "cohort", FAILED, "; ".join(map(str, err.faults)))
                     return None
                 for name in sorted(at_fault):
                     del kept[name]

@@ -312,3 +312,13 @@ def test_the_synthetic_study_is_the_same_for_a_seed(tmp_path: Path) -> None:
         simulate_study(tmp_path / "a")
     with pytest.raises(InputError, match="at least 3"):
         simulate_study(tmp_path / "d", patients=2)
+
+
+def test_a_patient_that_the_patients_table_lacks_is_blamed_on_it(small_study: Path, tmp_path: Path) -> None:
+    rows = (small_study / "patients.csv").read_text().splitlines()
+    (small_study / "patients.csv").write_text("\n".join(rows[:-1]) + "\n")
+    run = run_study(small_study, out=tmp_path / "out")
+    (failed,) = [v for v in run.verdicts if v.verdict == "failed" and v.kind == "cohort"]
+    assert failed.file == "patients.csv"
+    assert "does not list (S04)" in failed.message
+    assert "\n" not in failed.message
