@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .errors import InputError
 from .modeling import Model, load_model
+from .modeling.options import number, number_array, whole_number
 from .modeling.specification import Parameter
 from .provenance import result_attrs
 from .schema import Status
@@ -64,7 +65,7 @@ def simulate(
     Raises
     ------
     InputError
-        Shapes that do not fit, an unknown parameter, or bounds that random effects hardly ever meet.
+        Shapes that do not fit, an unknown parameter, wrong options, or bounds that random effects hardly ever meet.
 
     Examples
     --------
@@ -74,9 +75,10 @@ def simulate(
     loaded = load_model(model)
     output_name = loaded.fitted_output or next(iter(loaded.specification.outputs))
     output = loaded.specification.outputs[output_name]
-    if lloq is not None and not lloq > 0:
+    seed = whole_number("seed", seed, least=0)
+    if lloq is not None and not number("lloq", lloq) > 0:
         raise InputError(f"lloq is {lloq}: give a number above 0, or leave it out")
-    time = np.asarray(times, dtype=np.float64)
+    time = number_array("times", times)
     if time.ndim not in (1, 2):
         raise InputError(f"times has {time.ndim} dimensions: give (sample,) or (patient, sample)")
     typical, patients = _typical(loaded, parameters, time, n)
@@ -126,6 +128,7 @@ def _typical(
     model: Model, parameters: Mapping[str, ArrayLike] | None, time: np.ndarray, n: int | None
 ) -> tuple[np.ndarray, int]:
     """Return typical values (patient, parameter) and the number of patients."""
+    n = n if n is None else whole_number("n", n, least=1)
     theta, shape = model.natural_parameters(parameters)
     if len(shape) > 1:
         raise InputError(f"parameters have {len(shape)} dimensions: give one value, or one a patient")
@@ -136,8 +139,6 @@ def _typical(
             "make them agree"
         )
     patients = lengths.pop() if lengths else 1
-    if patients < 1:
-        raise InputError(f"n is {patients}: give at least 1")
     return np.broadcast_to(theta, (patients, theta.shape[-1])).copy(), patients
 
 

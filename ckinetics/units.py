@@ -118,8 +118,9 @@ def normalise_unit(text: str, *, what: str = "unit") -> str:
     if folded in _FOLDED:
         return _FOLDED[folded]
     near = difflib.get_close_matches(folded, _FOLDED, n=3, cutoff=0.5)
-    hint = ", ".join(dict.fromkeys(_FOLDED[name] for name in near)) or ", ".join(UNITS)
-    raise UnitError(f"unknown {what} '{text}': use one of the known units (nearest: {hint})")
+    hint = ", ".join(dict.fromkeys(_FOLDED[name] for name in near))
+    known = f"nearest: {hint}" if near else f"they are {', '.join(UNITS)}"
+    raise UnitError(f"unknown {what} '{text}': use one of the known units ({known})")
 
 
 def kind_of(unit: str) -> str:

@@ -82,6 +82,11 @@ def test_shapes():
         ({"times": TIMES, "parameters": {"cmax": 1.0}}, "did you mean 'Cmax'"),
         ({"times": TIMES, "parameters": {"FB": 1e9}}, "parameter 'FB' at 1e\\+09 left its bounds"),
         ({"times": TIMES, "lloq": 0.0}, "above 0"),
+        ({"times": TIMES, "lloq": "50"}, "lloq is '50': give a number"),
+        ({"times": TIMES, "n": 2.5}, "n is 2.5: give a whole number"),
+        ({"times": TIMES, "seed": -1}, "seed is -1"),
+        ({"times": ["a"]}, "times holds something that is not a number"),
+        ({"times": TIMES, "parameters": {"Cmax": -5.0}}, "'Cmax' of model 'stein2019' cannot be negative"),
     ],
 )
 def test_wrong_input(options, message):

@@ -15,6 +15,7 @@ from ..cohorts import profiles_of
 from ..errors import InputError
 from ..modeling import Model, load_model
 from ..modeling.expressions import suggestion
+from ..modeling.options import number, whole_number
 from ..provenance import content_hash, result_attrs
 from .results import Convergence, result_tree
 from .samples import Samples, gather_samples
@@ -99,7 +100,8 @@ def fit(
         Level of the intervals.
     interval : {"t", "normal"}
         How intervals are made from standard errors. "t": quantile of t with n-p degrees of freedom and the
-        standard error times sqrt(n/(n-p)), which keeps its coverage with few samples; "normal": neither.
+        standard error times sqrt(n/(n-p)), which brings coverage near the level with few samples (see Notes);
+        "normal": neither.
     threads : int
         Threads over patients; the answer does not depend on it.
 
@@ -111,8 +113,10 @@ def fit(
         ln(level): a density of the level itself would add 2·Σ ln(level).
 
         ``/estimates`` (patient, parameter): estimate, se, se_log (standard error on the estimation scale),
-        lower, upper, estimable; ``/predictions`` (patient, sample): time, level, status, predicted, residual (ln
-        scale), used; ``/curves`` (patient, point): time, predicted; ``/derived`` (patient, quantity): value.
+        lower, upper, estimable (a parameter on a kink is, though it has no standard error); ``/predictions``
+        (patient, sample): time, level, status, predicted, residual (ln scale), used; ``/curves`` (patient, point):
+        time, predicted; ``/derived`` (patient, quantity): value, estimable (not, where a parameter that the data do
+        not determine moves it by more than 2 % when it moves tenfold).
 
         A patient that cannot be fitted is NaN with a code and a sentence.
 
@@ -133,6 +137,11 @@ def fit(
     errors are from the observed information. ``a`` is the maximum-likelihood value, which is too small with few
     samples by about sqrt((n-p)/n); its interval covers less than it says.
 
+    In 500 patients of ``stein2019`` (17 samples to day 365, LLOQ 50) 95 % intervals of "t" covered the truth, among
+    those that were estimable, for foldx, Cmax, alpha and FB in 92 to 96 %, Tmax 89 %, beta 93 %, a 83 %, and with
+    random effects in 88 to 92 %, Tmax 81 %, beta 80 %, a 76 %. With "normal": 82 to 85 %, Tmax 76 %, a 66 %
+    without random effects.
+
     Examples
     --------
     >>> from ckinetics.simulation import simulate
@@ -142,7 +151,7 @@ def fit(
     True
     """
     loaded = load_model(model)
-    held = _check_options(loaded, starts, confidence, interval, threads, fixed)
+    held = _check_options(loaded, starts, seed, confidence, interval, threads, fixed)
     output = loaded.specification.outputs[loaded.fitted_output]
     samples = gather_samples(
         profiles_of(data, group),
@@ -210,29 +219,35 @@ def fit(
 
 
 def _check_options(
-    model: Model, starts: int, confidence: float, interval: str, threads: int, fixed: Mapping[str, float] | None
+    model: Model,
+    starts: int,
+    seed: int,
+    confidence: float,
+    interval: str,
+    threads: int,
+    fixed: Mapping[str, float] | None,
 ) -> dict[str, float]:
     """Refuse wrong options; return the fixed values as floats."""
     if not model.fitted_output:
         raise InputError(f"model '{model.name}' cannot be fitted: give one of its outputs a residual error")
-    if starts < 1:
-        raise InputError(f"starts is {starts}: give at least 1")
-    if threads < 1:
-        raise InputError(f"threads is {threads}: give at least 1")
-    if not 0 < confidence < 1:
+    for name, value, least in (("starts", starts, 1), ("seed", seed, 0), ("threads", threads, 1)):
+        whole_number(name, value, least=least)
+    if not 0 < number("confidence", confidence) < 1:
         raise InputError(f"confidence is {confidence:g}: give a number between 0 and 1, such as 0.95")
     if interval not in INTERVALS:
         raise InputError(f"interval is '{interval}'{suggestion(interval, INTERVALS)}")
     scale = estimation_scale(model, {})
     held = {}
-    for name, value in (fixed or {}).items():
+    if not isinstance(fixed, Mapping | None):
+        raise InputError('fixed holds parameters by name, such as {"beta": 0.0032}')
+    for name, given in (fixed or {}).items():
         if name not in scale.names:
             near = suggestion(name, scale.names)
             raise InputError(f"fixed names '{name}', which model '{model.name}' does not have{near}")
         low, high = scale.low[scale.names.index(name)], scale.high[scale.names.index(name)]
-        if not low <= float(value) <= high:
-            raise InputError(f"fixed holds {name} at {float(value):g}, outside its bounds {low:g} to {high:g}")
-        held[name] = float(value)
+        held[name] = number(f"fixed['{name}']", given)
+        if not low <= held[name] <= high:
+            raise InputError(f"fixed holds {name} at {held[name]:g}, outside its bounds {low:g} to {high:g}")
     if len(held) == len(scale.names):
         raise InputError("fixed holds every parameter: leave at least one to estimate")
     return held

@@ -16,8 +16,8 @@ from .starts import TRANSFORMS, Scale
 from .uncertainty import INTERVALS, quantile
 
 N_POINTS = 300
-# Step on the estimation scale that shows whether a derived quantity follows a parameter.
-_NUDGE = 0.1
+# A derived quantity follows a parameter that moves it by more than this when it moves tenfold either way.
+_FOLLOWS = 0.02
 
 
 class Convergence(IntEnum):
@@ -64,13 +64,17 @@ def result_tree(
 ) -> xr.DataTree:
     """Return the tree of a fit; see `ckinetics.fitting.fit` for what is in it."""
     natural = _natural(scale, found)
+    # A switch on a kink has no standard error, but the data do determine it.
+    determined = np.isfinite(se_log)
+    for at, name in enumerate(model.symbolic.switches):
+        determined[:, scale.names.index(name)] |= np.isfinite(found.kinks[:, at]) & determined.any(axis=1)
     theta = np.ascontiguousarray(natural[:, :-1])
     groups = {
         "/": _root(model, samples, scale, found, codes, se_log, at_lower, at_upper, natural),
-        "/estimates": _estimates(model, samples, scale, found.u, natural, se_log, interval, confidence),
+        "/estimates": _estimates(model, samples, scale, found.u, natural, se_log, determined, interval, confidence),
         "/predictions": _predictions(model, samples, theta),
         "/curves": _curves(model, samples, theta),
-        "/derived": _derived(model, samples, scale, found.u, theta, se_log),
+        "/derived": _derived(model, samples, scale, found.u, theta, determined),
     }
     names = np.array(samples.patients, dtype=object)
     groups = {
@@ -195,6 +199,7 @@ def _estimates(
     u: np.ndarray,
     natural: np.ndarray,
     se_log: np.ndarray,
+    determined: np.ndarray,
     interval: str,
     confidence: float,
 ) -> xr.Dataset:
@@ -202,7 +207,7 @@ def _estimates(
     curve = int(free[:-1].sum())
     reach = quantile(interval, confidence, samples.counts, curve)[:, None] * se_log
     kind = f"{confidence:g} confidence: {INTERVALS[interval]}"
-    estimable = np.where(np.isnan(natural), YesNo.unknown, np.where(np.isfinite(se_log), YesNo.yes, YesNo.no))
+    estimable = np.where(np.isnan(natural), YesNo.unknown, np.where(determined, YesNo.yes, YesNo.no))
     estimable[:, ~free] = YesNo.unknown
     dims = ("patient", "parameter")
     units = [_unit_of_data(model, parameter.unit, samples.unit) for parameter in model.parameters.values()] + ["1"]
@@ -220,7 +225,7 @@ def _estimates(
             "estimable": (
                 dims,
                 estimable.astype(np.int8),
-                _flag(YesNo, "determined by the data; unknown where fixed or not fitted"),
+                _flag(YesNo, "determined by the data (at a kink too); unknown where fixed or not fitted"),
             ),
         },
         {
@@ -290,7 +295,7 @@ def _unit_of_data(model: Model, unit: str, given: str) -> str:
 
 
 def _derived(
-    model: Model, samples: Samples, scale: Scale, u: np.ndarray, theta: np.ndarray, se_log: np.ndarray
+    model: Model, samples: Samples, scale: Scale, u: np.ndarray, theta: np.ndarray, determined: np.ndarray
 ) -> xr.Dataset:
     entries = model.specification.derived
     absent = np.isnan(theta).any(axis=1)
@@ -305,11 +310,13 @@ def _derived(
     # A quantity that follows a parameter which the data do not determine is not determined either.
     leans = np.zeros(values.shape, dtype=bool)
     for at in np.flatnonzero((scale.lower < scale.upper)[:-1]):
-        moved = u.copy()
-        moved[:, at] -= _NUDGE
-        with np.errstate(all="ignore"):
-            follows = ~(np.abs(compute(scale.to_natural(moved)[:, :-1]) / values - 1.0) < 0.1 * _NUDGE)
-        leans |= follows & np.isnan(se_log[:, at, None])
+        reach = np.log(10.0) if scale.transform[at] else 2.0 * scale.spread[at]
+        for step in (-reach, reach):
+            moved = u.copy()
+            moved[:, at] = np.clip(moved[:, at] + step, scale.lower[at], scale.upper[at])
+            with np.errstate(all="ignore"):
+                follows = ~(np.abs(compute(scale.to_natural(moved)[:, :-1]) / values - 1.0) < _FOLLOWS)
+            leans |= follows & ~determined[:, at, None]
     estimable = np.where(np.isnan(values), YesNo.unknown, np.where(leans, YesNo.no, YesNo.yes))
 
     def words(texts: list[str]) -> tuple[str, np.ndarray]:

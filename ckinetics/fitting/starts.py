@@ -9,7 +9,7 @@ import numpy as np
 
 from ..kernels import optimise
 from ..modeling import Model
-from ..modeling.specification import DATA_FEATURES
+from ..modeling.specification import DATA_FEATURES, Parameter
 from .samples import Samples
 
 # In the order of the codes of `ckinetics.kernels.optimise`.
@@ -68,13 +68,13 @@ def estimation_scale(model: Model, fixed: dict[str, float]) -> Scale:
     residual = model.specification.outputs[model.fitted_output].residual
     assert residual is not None  # fitted_output names an output that has one
     entries = [
-        (name, TRANSFORMS.index(p.transform), *p.bounds, p.value, p.sd or 0.5) for name, p in model.parameters.items()
+        (name, TRANSFORMS.index(p.transform), *p.bounds, p.value, _spread(p)) for name, p in model.parameters.items()
     ]
     entries.append((residual.parameter, optimise.LOG, *residual.bounds, residual.value, 0.3))
     names = [entry[0] for entry in entries]
-    transform, low, high, value, sd = (np.array(column) for column in list(zip(*entries, strict=True))[1:])
+    transform, low, high, value, spread = (np.array(column) for column in list(zip(*entries, strict=True))[1:])
     value = np.array([fixed.get(name, at) for name, at in zip(names, value, strict=True)], dtype=np.float64)
-    scale = Scale(names, transform, low, high, low, high, value, value, np.clip(sd, 0.2, 1.0))
+    scale = Scale(names, transform, low, high, low, high, value, value, spread)
     bounded = transform == optimise.LOGIT
     lower = np.where(bounded, -_LOGIT_EDGE, scale.to_estimation(np.where(bounded, value, low)))
     upper = np.where(bounded, _LOGIT_EDGE, scale.to_estimation(np.where(bounded, value, high)))
@@ -82,6 +82,13 @@ def estimation_scale(model: Model, fixed: dict[str, float]) -> Scale:
     held = np.array([name in fixed for name in names])
     lower, upper = np.where(held, typical, lower), np.where(held, typical, upper)
     return Scale(names, transform, low, high, lower, upper, value, typical, scale.spread)
+
+
+def _spread(parameter: Parameter) -> float:
+    """Return how far starts lie about a guess: moderate on a log or logit scale, else in proportion to the value."""
+    if parameter.transform == "none":
+        return parameter.sd or 0.5 * abs(parameter.value) or 0.05 * (parameter.bounds[1] - parameter.bounds[0])
+    return min(max(parameter.sd or 0.5, 0.2), 1.0)
 
 
 def starting_points(model: Model, samples: Samples, scale: Scale, *, starts: int, seed: int) -> np.ndarray:

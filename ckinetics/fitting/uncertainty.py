@@ -12,7 +12,7 @@ INTERVALS = {
 # Beyond this standard error on a log or logit scale an estimate says nothing: a factor of 150 either way.
 LARGEST_SE = 5.0
 _SINGULAR = 1e-8
-_LOADING = 0.1
+_LOADING = 0.01
 
 
 def standard_errors(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray) -> np.ndarray:
@@ -37,20 +37,17 @@ def standard_errors(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray)
     information = 0.5 * (hessian + hessian.T)
     index = np.flatnonzero(free & np.isfinite(np.diag(hessian)))
     index = index[np.diag(information)[index] > 0]
-    while len(index):
-        block = information[np.ix_(index, index)]
-        if not np.isfinite(block).all():
-            return out
-        scale = 1.0 / np.sqrt(np.diag(block))
-        values, vectors = np.linalg.eigh(block * np.outer(scale, scale))
-        if values[0] > _SINGULAR:
-            se = scale * np.sqrt(np.sum(vectors**2 / values, axis=1))
-            weak = unitless[index] & (se > LARGEST_SE)
-            out[index] = np.where(weak, np.nan, se)
-            return out
-        # The directions that the data say nothing of take every parameter that has a share in them with them.
-        flat = vectors[:, values <= _SINGULAR]
-        index = index[np.abs(flat).max(axis=1) <= _LOADING]
+    block = information[np.ix_(index, index)]
+    if not len(index) or not np.isfinite(block).all():
+        return out
+    scale = 1.0 / np.sqrt(np.diag(block))
+    values, vectors = np.linalg.eigh(block * np.outer(scale, scale))
+    known = values > _SINGULAR
+    se = scale * np.sqrt(np.sum(vectors[:, known] ** 2 / values[known], axis=1))
+    # The directions that the data say nothing of take every parameter that has a share in them with them. They
+    # alone are left out: what the data do say of those parameters still widens the errors of the others.
+    lost = (np.abs(vectors[:, ~known]) > _LOADING).any(axis=1)
+    out[index] = np.where(lost | (unitless[index] & (se > LARGEST_SE)), np.nan, se)
     return out
 
 

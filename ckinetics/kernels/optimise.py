@@ -81,6 +81,7 @@ def damped_step(
     u: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
+    transform: np.ndarray,
     step: np.ndarray,
     matrix: np.ndarray,
     right: np.ndarray,
@@ -90,7 +91,7 @@ def damped_step(
 
     A coordinate at a bound whose gradient points outwards stays there, so a minimum on a bound is found
     exactly. Where low equals high the coordinate is fixed. `matrix`, `right` and `index` are work space.
-    Steps are shortened to MAX_STEP on the estimation scale.
+    Steps are shortened to MAX_STEP on a log or logit scale; without a transform a step has its natural size.
     """
     size = len(u)
     n = 0
@@ -115,7 +116,8 @@ def damped_step(
         return -1.0
     longest = 0.0
     for i in range(n):
-        longest = max(longest, abs(right[i]))
+        if transform[index[i]] != NONE:
+            longest = max(longest, abs(right[i]))
     shorten = 1.0 if longest <= MAX_STEP else MAX_STEP / longest
     for i in range(n):
         k = index[i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import sympy
@@ -104,7 +105,15 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     varying: dict[str, sympy.Expr] = {**parameters, **states, "t": TIME}
     moving = {TIME, *states.values()}
     for name, text in spec.definitions.items():
-        value = parse_expression(text, varying, where=f"table [definitions], key '{name}'", file=file)
+        where = f"table [definitions], key '{name}'"
+        for later in spec.definitions:
+            if later not in varying and re.search(rf"(?<![\w.]){later}\b", text):
+                raise ModelFileError(
+                    f"{where}: '{' '.join(text.split())}' uses '{later}', which is not defined above it: "
+                    "a definition may use only those before it",
+                    file=file or None,
+                )
+        value = parse_expression(text, varying, where=where, file=file)
         varying[name] = value
         if not value.free_symbols & moving:
             constant[name] = value

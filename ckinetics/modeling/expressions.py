@@ -31,16 +31,18 @@ def _where(condition: Any, yes: Any, no: Any) -> Any:
     return sympy.Piecewise((yes, condition), (no, True))
 
 
-def _larger(first: Any, *others: Any) -> Any:
-    for other in others:
-        first = _where(first >= other, first, other)
-    return first
+def _first_that(holds: Callable[[Any, Any], Any], values: tuple[Any, ...]) -> Any:
+    # One flat list of cases: nested ones would double with every argument.
+    cases = [(value, sympy.And(*(holds(value, other) for other in values[at:]))) for at, value in enumerate(values, 1)]
+    return sympy.Piecewise(*cases)
 
 
-def _smaller(first: Any, *others: Any) -> Any:
-    for other in others:
-        first = _where(first <= other, first, other)
-    return first
+def _larger(*values: Any) -> Any:
+    return _first_that(operator.ge, values)
+
+
+def _smaller(*values: Any) -> Any:
+    return _first_that(operator.le, values)
 
 
 def _hill(x: Any, n: Any, K: Any) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from ..errors import InputError, ModelFileError
 from .derivatives import SymbolicModel, symbolic_model
 from .expressions import suggestion
+from .options import number_array
 from .specification import Parameter, Specification, read_specification
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -92,7 +93,7 @@ class Model:
         Raises
         ------
         InputError
-            An unknown parameter or output, or shapes that do not fit.
+            An unknown parameter or output, shapes that do not fit, a negative value of a parameter on a log scale.
 
         Examples
         --------
@@ -102,7 +103,7 @@ class Model:
         """
         name = self._known(output, self.specification.outputs, "output") if output else self._first_output
         theta, shape = self.natural_parameters(parameters)
-        t = np.asarray(times, dtype=np.float64)
+        t = number_array("times", times)
         if t.ndim == 0:
             raise InputError("times is a single number: give an array whose last dim is the samples")
         try:
@@ -143,13 +144,15 @@ class Model:
 
         Names that are left out get the file's value. Raises `InputError` as `evaluate` does.
         """
+        if not isinstance(parameters, Mapping | None):
+            raise InputError('parameters are given by name, such as {"Tmax": 9.3}')
         given = {} if parameters is None else dict(parameters)
         for name in given:
             self._known(name, self.parameters, "parameter")
-        columns = [
-            np.asarray(given.get(name, parameter.value), dtype=np.float64)
-            for name, parameter in self.parameters.items()
-        ]
+        columns = [number_array(name, given.get(name, parameter.value)) for name, parameter in self.parameters.items()]
+        for column, (name, parameter) in zip(columns, self.parameters.items(), strict=True):
+            if parameter.transform == "log" and (column < 0).any():
+                raise InputError(f"parameter '{name}' of model '{self.name}' cannot be negative, got {column.min():g}")
         try:
             stacked = np.stack(np.broadcast_arrays(*columns), axis=-1)
         except ValueError:
@@ -206,6 +209,8 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
     """
     if isinstance(name_or_path, Model):
         return name_or_path
+    if not isinstance(name_or_path, str | Path):
+        raise InputError(f"a model is given by name or path, not as {type(name_or_path).__name__}")
     path = Path(name_or_path)
     if path.suffix != ".toml" and len(path.parts) == 1:
         known = list_models()
@@ -214,7 +219,7 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
             raise InputError(f"no model is named '{path.name}'{near} (your own file: give its path, ending in .toml)")
         path = model_folder() / f"{path.name}.toml"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError:
         raise ModelFileError("is not UTF-8 text", file=path) from None
     except OSError as err:

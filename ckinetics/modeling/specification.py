@@ -5,6 +5,7 @@ A file is TOML. Unknown keys are refused, and every error names the file, the ta
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Annotated, Any, Literal, get_args
 
@@ -12,12 +13,14 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import ModelFileError, UnitError
-from ..units import kind_of, normalise_unit
+from ..units import UNITS, kind_of, normalise_unit
 from .expressions import suggestion
 
 Transform = Literal["log", "logit", "none"]
 Trust = Literal["V", "V2", "D", "M"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+# A number, never a text or a truth value that looks like one.
+Number = Annotated[float, Field(strict=True)]
 RESERVED = {"t": "time"}
 # What a fit knows of one patient's data before it starts; `start` expressions may use these names.
 DATA_FEATURES = {
@@ -71,14 +74,14 @@ class Parameter(_Table):
         the last one counts.
     """
 
-    value: float
+    value: Number
     unit: str
     label: str
     transform: Transform
-    bounds: tuple[float, float]
+    bounds: tuple[Number, Number]
     trust: Trust
-    random_sd: float | None = Field(default=None, ge=0)
-    random_variance: float | None = Field(default=None, ge=0)
+    random_sd: Number | None = Field(default=None, ge=0)
+    random_variance: Number | None = Field(default=None, ge=0)
     start: tuple[str, ...] = ()
 
     @property
@@ -115,8 +118,8 @@ class Residual(_Table):
 
     kind: Literal["additive on log"]
     parameter: Name
-    value: float = Field(gt=0)
-    bounds: tuple[float, float]
+    value: Number = Field(gt=0)
+    bounds: tuple[Number, Number]
     trust: Trust
 
 
@@ -154,12 +157,12 @@ class Example(_Table):
     """Parameter values and times with expected outputs and derived quantities: the file's own test."""
 
     source: str
-    tolerance: float = Field(gt=0)
+    tolerance: Number = Field(gt=0)
     title: str = ""
-    parameters: dict[str, float] = {}
-    times: tuple[float, ...] = ()
-    outputs: dict[str, tuple[float, ...]] = {}
-    derived: dict[str, float] = {}
+    parameters: dict[str, Number] = {}
+    times: tuple[Number, ...] = ()
+    outputs: dict[str, tuple[Number, ...]] = {}
+    derived: dict[str, Number] = {}
 
 
 class Specification(_Table):
@@ -250,7 +253,8 @@ def _is_name(annotation: Any) -> bool:
 
 def _faults(spec: Specification) -> list[str]:
     """Return what is wrong between tables, in words."""
-    return [*_name_faults(spec), *_parameter_faults(spec), *_phase_faults(spec), *_output_faults(spec)]
+    faults = [*_name_faults(spec), *_parameter_faults(spec), *_phase_faults(spec), *_output_faults(spec)]
+    return faults or _unit_faults(spec)
 
 
 def _name_faults(spec: Specification) -> list[str]:
@@ -284,6 +288,32 @@ def _parameter_faults(spec: Specification) -> list[str]:
     return faults
 
 
+def _unit_faults(spec: Specification) -> list[str]:
+    """Return units of parameters and derived quantities that are not products and quotients of known ones."""
+    known = {part for unit in UNITS for part in unit.split("/")}
+    places = [(f"parameters.{name}", parameter.unit) for name, parameter in spec.parameters.items()]
+    places += [(f"derived.{name}", entry.unit) for name, entry in spec.derived.items()]
+    faults = []
+    for place, unit in places:
+        for part in re.split(r"[*/()]", unit.replace("µ", "u").replace("μ", "u")):
+            bare = re.sub(r"\^-?\d+$", "", part.strip())
+            try:
+                name = normalise_unit(bare) if bare or not unit.strip() else "1"
+            except UnitError:
+                if bare not in known:
+                    faults.append(
+                        f"table [{place}], key 'unit': '{unit}' is not made of known units such as "
+                        f'"1/{spec.time_unit}" ("1" where there is none)'
+                    )
+                continue
+            if UNITS[name].kind == "time" and name != normalise_unit(spec.time_unit):
+                faults.append(
+                    f"table [{place}], key 'unit': '{unit}' counts time in {name}, the model in {spec.time_unit}: "
+                    "write both alike"
+                )
+    return faults
+
+
 def _phase_faults(spec: Specification) -> list[str]:
     faults = []
     names = [phase.name for phase in spec.phases]
@@ -313,7 +343,7 @@ def _output_faults(spec: Specification) -> list[str]:
         if kind_of(spec.time_unit) != "time":
             faults.append(f"key 'time_unit': '{spec.time_unit}' is not a unit of time")
     except UnitError as err:
-        faults.append(f"key 'time_unit': {err.message}")
+        return [f"key 'time_unit': {err.message}"]
     for name, output in spec.outputs.items():
         place = f"table [outputs.{name}]"
         try:

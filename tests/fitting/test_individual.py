@@ -328,7 +328,13 @@ def test_units_are_converted_inside_a_kind():
     ("options", "message"),
     [
         ({"starts": 0}, "starts is 0"),
+        ({"starts": 2.5}, "starts is 2.5: give a whole number"),
+        ({"starts": "8"}, "starts is '8'"),
+        ({"seed": -1}, "seed is -1: give a whole number, at least 0"),
         ({"threads": 0}, "threads is 0"),
+        ({"confidence": "high"}, "confidence is 'high': give a number"),
+        ({"fixed": {"Cmax": "high"}}, r"fixed\['Cmax'\] is 'high'"),
+        ({"fixed": ["Cmax"]}, "fixed holds parameters by name"),
         ({"confidence": 95}, "between 0 and 1"),
         ({"interval": "wald"}, "interval is 'wald'"),
         ({"fixed": {"cmax": 1.0}}, "did you mean 'Cmax'"),
@@ -354,3 +360,79 @@ def test_no_patients_at_all():
     result = fit(simulate("stein2019", times=RICH).isel(patient=slice(0, 0)), "stein2019")
     assert result.sizes["patient"] == 0
     assert result["curves"].sizes["patient"] == 0
+
+
+def test_a_switch_held_on_a_sample_is_no_kink():
+    data = simulate("stein2019", times=RICH, random_effects=False, seed=4)
+    held = fit(data, "stein2019", fixed={"Tmax": 9.0})
+    assert int(held["convergence"][0]) == Convergence.converged
+    assert str(held["message"].values[0]) == "converged"
+
+
+def test_a_kink_is_determined_and_so_is_what_follows_it(cart60_fit):
+    at_kink = np.isfinite(cart60_fit["estimates/se"].values).sum(axis=1) == 6
+    at_kink &= cart60_fit["convergence"].values == Convergence.converged_at_kink
+    assert at_kink.sum() >= 3
+    assert (cart60_fit["estimates/estimable"].values[at_kink] == YesNo.yes).all()
+    assert (cart60_fit["derived/estimable"].values[at_kink] == YesNo.yes).all()
+
+
+def test_an_area_that_hangs_on_a_bound_is_not_determined():
+    # Rising to the last sample on day 18: what follows the peak is the bound of alpha, not data.
+    times, levels = [1, 3, 5, 7, 9, 11, 14, 18], [60 * np.exp(np.arange(8))]
+    rising = fit(kinetics_from_arrays(times, levels, lloq=50, unit="copies/ug"), "stein2019")
+    assert float(rising["estimates/estimate"].sel(parameter="alpha")[0]) == pytest.approx(1e-3)
+    assert int(rising["derived/estimable"].sel(quantity="auc_0_28")[0]) == YesNo.no
+    # A spike between two samples: alpha at its upper bound, and Cmax far above the highest sample.
+    days = [1, 3, 5, 7, 9, 11, 14, 18, 21, 28, 42, 60, 90, 120, 180, 270, 365]
+    data = simulate("stein2019", times=days, n=933, seed=3, lloq=50.0).isel(patient=[932])
+    spike = fit(data, "stein2019")
+    assert float(spike["estimates/estimate"].sel(parameter="alpha")[0]) == pytest.approx(10.0)
+    assert float(spike["estimates/estimate"].sel(parameter="Cmax")[0]) > 3 * float(data["level"].max())
+    assert int(spike["derived/estimable"].sel(quantity="auc_0_28")[0]) == YesNo.no
+
+
+def test_a_line_without_transform_is_the_least_squares_line():
+    text = load_model("stein2019").text
+    head = text[: text.index("[parameters.foldx]")]
+    line = (
+        head
+        + """
+[parameters.C0]
+label = "level at infusion"
+value = 20000.0
+unit = "copies/ug"
+transform = "none"
+bounds = [0.0, 1e7]
+trust = "M"
+[parameters.k]
+label = "rate"
+value = 0.1
+unit = "1/day"
+transform = "log"
+bounds = [1e-4, 10.0]
+trust = "M"
+[states.C]
+initial = "C0"
+[[phases]]
+name = "all"
+equations = {C = "-k*C"}
+[outputs.level]
+unit = "copies/ug"
+expression = "C"
+closed_form = {all = "C0*exp(-k*t)"}
+residual = {kind = "additive on log", parameter = "a", value = 0.3, bounds = [0.01, 5.0], trust = "M"}
+"""
+    )
+    t = np.array([1.0, 2, 4, 8, 16, 32])
+    y = np.log(3000) - 0.05 * t + np.array([0.2, -0.1, 0.15, -0.2, 0.05, 0.1])
+    design = np.column_stack([np.ones(6), -t])
+    (log_start, rate), *_ = np.linalg.lstsq(design, y)
+    a = np.sqrt(np.mean((y - design @ [log_start, rate]) ** 2))
+    se = a * np.sqrt(np.diag(np.linalg.inv(design.T @ design)))
+    profile = kinetics_from_arrays(t, [np.exp(y)], lloq=1, unit="copies/ug")
+    for starts in (1, 8):
+        found = fit(profile, read_model(line, name="line"), starts=starts)
+        assert str(found["message"].values[0]) == "converged"
+        np.testing.assert_allclose(found["estimates/estimate"][0], [np.exp(log_start), rate, a], rtol=1e-4)
+        np.testing.assert_allclose(found["estimates/se"][0, :2], [np.exp(log_start) * se[0], se[1]], rtol=1e-3)

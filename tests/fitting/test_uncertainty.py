@@ -50,3 +50,12 @@ def test_quantiles():
     n = np.array([17])
     assert quantile("normal", 0.95, n, 6)[0] == pytest.approx(1.959964, abs=1e-6)
     assert quantile("t", 0.95, n, 6)[0] == pytest.approx(stats.t.ppf(0.975, 11) * np.sqrt(17 / 11))
+
+
+def test_a_flat_direction_leaves_the_rest_of_its_parameters_in_the_errors_of_the_others():
+    # Two rates of which only the sum b + c is seen, and it is seen together with the first parameter.
+    seen = np.array([[1.0, 0.0, 0.0], [0.9, 1.0, 1.0]])
+    hessian = seen.T @ np.diag([4.0, 9.0]) @ seen
+    reduced = np.array([[1.0, 0.0], [0.9, 1.0]])
+    expected = np.sqrt(np.linalg.inv(reduced.T @ np.diag([4.0, 9.0]) @ reduced)[0, 0])
+    np.testing.assert_allclose(standard_errors(hessian, ALL, ALL), [expected, np.nan, np.nan])

@@ -46,3 +46,10 @@ def test_the_claim_is_checked(listed: str, message: str) -> None:
     text = load_model("stein2019").text.replace('scales_with = ["Cmax"]', f"scales_with = {listed}")
     with pytest.raises(ModelFileError, match=message):
         read_model(text, name="wrong")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("10^9 cells/L", 1e-9), ("cells", 1e8)])
+def test_no_unit_brings_a_level_to_the_bounds_of_another(unit: str, factor: float) -> None:
+    copies, other = fit(profiles("copies/ug"), "stein2019"), fit(profiles(unit, factor), "stein2019")
+    assert str(other["message"].values[0]) == str(copies["message"].values[0])
+    np.testing.assert_allclose(other["minus2ll"], copies["minus2ll"], atol=1e-6)

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from ckinetics.kernels.likelihood import ABOVE, BELOW, QUANTIFIED, inverse_mills, log_additive_terms, log_normal_cdf
-from ckinetics.kernels.optimise import damped_step, natural_slope, solve_positive_definite, to_estimation, to_natural
+from ckinetics.kernels.optimise import (
+    LOG,
+    NONE,
+    damped_step,
+    natural_slope,
+    solve_positive_definite,
+    to_estimation,
+    to_natural,
+)
 
 mpmath.mp.dps = 50
 POINTS = [-1e4, -300.0, -40.0, -20.01, -20.0, -19.99, -8.0, -1.0, 0.0, 0.7, 4.99, 5.01, 9.0]
@@ -95,10 +103,22 @@ def test_step_stays_inside_bounds_and_leaves_fixed_coordinates():
     low, high = np.array([-1.0, 0.5, -5.0]), np.array([0.3, 0.5, 5.0])
     u, step = np.array([0.0, 0.5, 0.0]), np.empty(3)
     work = (np.empty((3, 3)), np.empty(3), np.empty(3, np.int64))
-    decrease = damped_step(gradient, information, 1e-6, u, low, high, step, *work)
+    scales = np.array([LOG, LOG, LOG])
+    decrease = damped_step(gradient, information, 1e-6, u, low, high, scales, step, *work)
     assert decrease > 0
     assert step[1] == 0.0
     assert u[0] + step[0] == 0.3
     # At its bound with the gradient pointing out, the coordinate no longer moves.
-    damped_step(gradient, information, 1e-6, np.array([0.3, 0.5, 0.0]), low, high, step, *work)
+    damped_step(gradient, information, 1e-6, np.array([0.3, 0.5, 0.0]), low, high, scales, step, *work)
     assert step[0] == 0.0
+
+
+def test_a_step_is_shortened_on_a_log_scale_and_whole_without_a_transform():
+    gradient, information = np.array([-4e4, -4e4]), np.eye(2)
+    work = (np.empty((2, 2)), np.empty(2), np.empty(2, np.int64))
+    limits = np.full(2, -1e9), np.full(2, 1e9)
+    step = np.empty(2)
+    damped_step(gradient, information, 1e-9, np.zeros(2), *limits, np.array([NONE, NONE]), step, *work)
+    np.testing.assert_allclose(step, 4e4, rtol=1e-6)
+    damped_step(gradient, information, 1e-9, np.zeros(2), *limits, np.array([LOG, LOG]), step, *work)
+    np.testing.assert_allclose(step, 2.0)

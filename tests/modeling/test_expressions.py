@@ -113,6 +113,17 @@ def test_derivative_at_a_switch_is_one_sided():
     assert sympy.diff(parse_expression("where(x < y, x**2, 7)", SYMBOLS), x).subs({x: 1, y: 2}) == 2
 
 
+def test_the_extreme_of_many_is_read_at_once():
+    names = [f"q{at}" for at in range(9)]
+    symbols = {name: sympy.Symbol(name, real=True) for name in names}
+    for text, pick in ((f"max({', '.join(names)})", max), (f"min({', '.join(names)})", min)):
+        extreme = parse_expression(text, symbols)
+        assert len(extreme.args) == 9  # one case an argument
+        for numbers in ([3, 1, 4, 1, 5, 9, 2, 6, 5], [9, 8, 7, 6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6, 7, 8, 9], [2] * 9):
+            values = dict(zip(symbols.values(), numbers, strict=True))
+            assert extreme.subs(values) == pick(numbers)
+
+
 def test_condition():
     assert parse_condition("x > y", SYMBOLS) == (x > y)
     with pytest.raises(ModelFileError, match="comparison"):

@@ -128,6 +128,12 @@ def test_wrong_arguments_are_refused():
         model.evaluate([1.0], {"cmax": 1.0})
     with pytest.raises(InputError, match="no output 'levels'"):
         model.evaluate([1.0], output="levels")
+    with pytest.raises(InputError, match="'Tmax' of model 'stein2019' cannot be negative, got -3"):
+        model.evaluate([1.0], {"Tmax": [2.0, -3.0]})
+    with pytest.raises(InputError, match="Tmax holds something that is not a number"):
+        model.derive({"Tmax": "late"})
+    with pytest.raises(InputError, match="given by name"):
+        model.evaluate([1.0], [9.3])
     with pytest.raises(InputError, match="single number"):
         model.evaluate(1.0)
     with pytest.raises(InputError, match="do not fit together"):

@@ -16,6 +16,8 @@ TEXT = (model_folder() / "stein2019.toml").read_text(encoding="utf-8")
         ("value = 3900.0", "valu = 3900.0", r"\[parameters\.foldx\], key 'valu': unknown key; did you mean 'value'"),
         ("value = 3900.0\n", "", r"\[parameters\.foldx\], key 'value': is missing"),
         ("value = 3900.0", 'value = "many"', r"\[parameters\.foldx\], key 'value': input should be a valid number"),
+        ("value = 3900.0", 'value = "3900.0"', r"\[parameters\.foldx\], key 'value': input should be a valid number"),
+        ("value = 24000.0", "value = true", r"\[parameters\.Cmax\], key 'value': input should be a valid number"),
         ("value = 3900.0", "value = nan", r"\[parameters\.foldx\], key 'value'"),
         ("value = 3900.0", "value = 0.5", r"\[parameters\.foldx\], key 'value': 0\.5 is outside its bounds"),
         ("random_sd = 2.4", "random_sd = 2.4\nrandom_variance = 5.76", r"random_sd or random_variance, not both"),
@@ -41,6 +43,23 @@ TEXT = (model_folder() / "stein2019.toml").read_text(encoding="utf-8")
             r"\[parameters\.Tmax\], key 'start'.*did you mean 'peak_time'",
         ),
         ("title =", "title", r"not a TOML file"),
+        (
+            'rho = "log(foldx)/Tmax"',
+            'rho = "R0/Tmax"',
+            r"\[definitions\], key 'rho': 'R0/Tmax' uses 'R0', which is not defined above it",
+        ),
+        (
+            'unit = "1/day"',
+            'unit = "1/furlong"',
+            r"\[parameters\.alpha\], key 'unit': '1/furlong' is not made of known",
+        ),
+        (
+            'unit = "1/day"',
+            'unit = "1/h"',
+            r"\[parameters\.alpha\], key 'unit': '1/h' counts time in h, the model in day",
+        ),
+        ('unit = "day*copies/ug"', 'unit = "day*copys/ug"', r"\[derived\.auc_0_28\], key 'unit'"),
+        ('unit = "1"', 'unit = ""', r"\[parameters\.foldx\], key 'unit'"),
     ],
 )
 def test_fault_is_named(old, new, message):
@@ -89,3 +108,20 @@ def test_own_file_by_path(tmp_path):
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ModelFileError, match="UTF-8"):
         load_model(file)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path):
+    file = tmp_path / "windows.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    assert load_model(file).hash == load_model("stein2019").hash
+
+
+def test_what_is_not_a_name_is_refused():
+    with pytest.raises(InputError, match="given by name or path, not as NoneType"):
+        load_model(None)
+
+
+@pytest.mark.parametrize("unit", ["copies/ug/day", "1/(copies/ug*days)", "day^-1", "10^6 cells/kg", "copies/µg"])
+def test_products_and_quotients_of_known_units(unit):
+    text = TEXT.replace('unit = "1/day"', f'unit = "{unit}"', 1)
+    assert read_model(text, name="mine").parameters["alpha"].unit == unit
