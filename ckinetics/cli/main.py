@@ -102,7 +102,7 @@ def _describe(model: object) -> str:
 def _run(folder: Path, out: Path, *, quiet: bool) -> None:
     from ..errors import CkineticsError, InputError
     from ..study import run_study
-    from ..study.run import FAILED, OK, QC_FAILED
+    from ..study.outcome import FAILED, OK, QC_FAILED
 
     try:
         result = run_study(folder, out=out, progress=None if quiet else _progress())

@@ -1,6 +1,7 @@
 """A whole study: the steps that ``ckinetics run`` takes, and the synthetic study of the demo."""
 
-from .run import FileVerdict, StudyRun, run_study
+from .outcome import FileVerdict, StudyRun
+from .run import run_study
 from .settings import StudySettings, read_settings
 from .synthetic import simulate_study
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from ..cohorts import (
@@ -23,53 +22,13 @@ from ..cohorts import (
 from ..errors import InputError, ValidationError
 from ..jobs import Record, locked_folder, remove_unfinished, resume_key, write_json
 from ..provenance import content_hash, now, sha256_file, user, versions
-from ..schema import ENTRY_GROUPS, UNUSABLE_STATUSES, Verdict
+from ..schema import ENTRY_GROUPS
+from .judgement import lost_samples, plate_verdicts
+from .outcome import FAILED, OK, FileVerdict, StudyRun
 from .resume import Resume
 from .settings import STUDY_FILE, Plates, StudySettings, read_settings
 
 Progress = Callable[[str], None]
-OK, FAILED, QC_FAILED, UNJUDGED = "ok", "failed", "quality control failed", "not evaluable"
-# Verdicts about a sample or about the vendor's own figures do not fail a plate.
-_NOT_OF_THE_PLATE = ("sample_sheet", "vendor_curve", "vendor_quantity")
-
-
-@dataclass(frozen=True)
-class FileVerdict:
-    """What became of one input file."""
-
-    file: str
-    sha256: str
-    kind: str
-    verdict: str
-    message: str = ""
-
-
-@dataclass
-class StudyRun:
-    """What a run did.
-
-    Attributes
-    ----------
-    out : folder of the results
-    verdicts : one for each input file
-    messages : everything a person should read, in order
-    outputs : files written, by what they are
-    status : "ok", "failed" (some input failed) or "quality control failed" (and nothing else did; a plate
-        whose curve cannot be judged counts here)
-    """
-
-    out: Path
-    verdicts: list[FileVerdict] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    outputs: dict[str, Path] = field(default_factory=dict)
-
-    @property
-    def status(self) -> str:
-        """The worst that happened."""
-        found = {verdict.verdict for verdict in self.verdicts}
-        if FAILED in found:
-            return FAILED
-        return QC_FAILED if found & {QC_FAILED, UNJUDGED} else OK
 
 
 def run_study(folder: str | Path, /, *, out: str | Path, progress: Progress | None = None) -> StudyRun:
@@ -234,49 +193,24 @@ class _Study:
                 ),
             )
         except InputError as err:
-            self._plate_verdicts(wells, None)
+            self._judge(wells, None)
             self._verdict(Path(err.file or self.base / STUDY_FILE), "quantification", FAILED, str(err))
             return {}
         if isinstance(rules, Path):
             self._verdict(rules, "rules", OK)
-        self._plate_verdicts(wells, tree)
-        self._note_samples(tree)
+        self._judge(wells, tree)
+        for note in lost_samples(tree):
+            self._say(note)
         return {"kinetics": tree.to_dataset()} | {
             name: tree.children[name].to_dataset(inherit=False) for name in ("wells", "curves", "verdicts")
         }
 
-    def _plate_verdicts(self, wells: xr.Dataset, tree: xr.DataTree | None) -> None:
-        """One verdict for each export, one for each sample without an entry, a note for each entry without wells."""
-        judged = {} if tree is None else _judge_runs(tree)
-        run_of = dict(zip(wells["run_id"].values.tolist(), wells["file_sha256"].values.tolist(), strict=True))
-        remarks: dict[str, list[str]] = {}
-        for run_id, words in ({} if tree is None else _remarks(tree)).items():
-            remarks.setdefault(run_of[run_id], []).extend(words)
-        by_file: dict[str, list[tuple[str, str]]] = {}
-        for run_id, judgement in judged.items():
-            by_file.setdefault(run_of[run_id], []).append(judgement)
-        for at in range(wells.sizes["export"]):
-            name, digest = str(wells["file_name"].values[at]), str(wells["file_hash"].values[at])
-            found = by_file.get(digest, [])
-            if wells["verdict"].values[at] == Verdict.failed:
-                verdict, message = FAILED, str(wells["message"].values[at])
-            elif found:
-                verdict = QC_FAILED if any(kind == QC_FAILED for kind, _ in found) else UNJUDGED
-                message = "; ".join(dict.fromkeys(text for _, text in found))
-            else:
-                verdict = OK
-                message = "; ".join(filter(None, [str(wells["message"].values[at]), *remarks.get(digest, [])]))
-            self._add(FileVerdict(name, digest, "plate", verdict, message))
-        of_files = (wells["fault_sample"].values == "") & (wells["fault_fatal"].values == 1)
-        for at in np.flatnonzero(~of_files).tolist():
-            message = str(wells["fault_message"].values[at])
-            if wells["fault_fatal"].values[at]:
-                name, row = str(wells["fault_file"].values[at]), wells["fault_row"].values[at]
-                sheet = str(wells["fault_sheet"].values[at])
-                where = (f"sheet '{sheet}', " if sheet else "") + (f"row {row:g}: " if np.isfinite(row) else "")
-                self._add(FileVerdict(name, "", "sample", FAILED, where + message))
-            else:
-                self._say(message)
+    def _judge(self, wells: xr.Dataset, tree: xr.DataTree | None) -> None:
+        verdicts, notes = plate_verdicts(wells, tree)
+        for verdict in verdicts:
+            self._add(verdict)
+        for note in notes:
+            self._say(note)
 
     def _note_subfolders(self, paths: list[Path]) -> None:
         """Say which folders among the exports are not read."""
@@ -287,17 +221,6 @@ class _Study:
             if names:
                 listed = ", ".join(f"'{name}'" for name in names)
                 self._say(f"folders inside '{folder.name}' are not read: {listed}; name them in 'files' of [plates]")
-
-    def _note_samples(self, tree: xr.DataTree) -> None:
-        """Say which samples have no level although their plate was accepted."""
-        kinetics = tree.to_dataset()
-        lost = np.isin(kinetics["status"].values, [int(status) for status in UNUSABLE_STATUSES])
-        bad_runs = set(_judge_runs(tree))
-        for sample, run_id, reason in zip(
-            *(kinetics[name].values[lost].tolist() for name in ("sample_id", "plate", "reason")), strict=True
-        ):
-            if sample and run_id not in bad_runs:
-                self._say(f"sample '{sample}' has no level: {reason}")
 
     def _from_table(self) -> tuple[dict[str, xr.Dataset], dict[str, xr.Dataset]]:
         from ..examples import load_example
@@ -540,37 +463,6 @@ class _Study:
     def _add(self, verdict: FileVerdict) -> None:
         self.run.verdicts.append(verdict)
         self.record.append("input", asdict(verdict))
-
-
-def _judge_runs(tree: xr.DataTree) -> dict[str, tuple[str, str]]:
-    """Return, for each run that was not accepted, whether it failed and why in words."""
-    curves = tree.children["curves"].to_dataset(inherit=False)
-    verdicts = tree.children["verdicts"].to_dataset(inherit=False)
-    of_plate = (verdicts["sample_id"].values == "") & ~np.isin(verdicts["rule"].values.astype(str), _NOT_OF_THE_PLATE)
-    judged: dict[str, tuple[str, str]] = {}
-    for run_id, accepted in zip(curves["run_id"].values.tolist(), curves["accepted"].values, strict=True):
-        if accepted == Verdict.passed or judged.get(run_id, ("", ""))[0] == QC_FAILED:
-            continue
-        mine = of_plate & (verdicts["run_id"].values == run_id)
-        outcome = verdicts["outcome"].values
-        if accepted == Verdict.failed:
-            words = verdicts["message"].values[mine & (outcome == Verdict.failed)].tolist()
-            judged[run_id] = (QC_FAILED, "; ".join(map(str, words)))
-        else:
-            words = verdicts["message"].values[mine & (outcome == Verdict.not_evaluable)].tolist()
-            judged[run_id] = (UNJUDGED, str(words[0]) if words else "the curve cannot be judged")
-    return judged
-
-
-def _remarks(tree: xr.DataTree) -> dict[str, list[str]]:
-    """Return, for each run, what a person should know of its curves and controls although it was accepted."""
-    verdicts = tree.children["verdicts"].to_dataset(inherit=False)
-    noted = (verdicts["sample_id"].values == "") & (verdicts["rule"].values != "sample_sheet")
-    noted &= verdicts["outcome"].values != Verdict.passed
-    remarks: dict[str, list[str]] = {}
-    for at in np.flatnonzero(noted).tolist():
-        remarks.setdefault(str(verdicts["run_id"].values[at]), []).append(str(verdicts["message"].values[at]))
-    return remarks
 
 
 def _variable(nca: xr.Dataset, name: str) -> xr.DataArray:

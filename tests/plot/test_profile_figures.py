@@ -169,7 +169,8 @@ def test_figures_are_not_kept_by_pyplot():
         "assert 'matplotlib' not in sys.modules\n"
         "plot.profiles(b.small_cohort()); assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=_root())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=_root())
+    assert done.returncode == 0, done.stderr
 
 
 def _root():
