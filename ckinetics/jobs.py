@@ -6,6 +6,7 @@ Everything in ckinetics that writes a file goes through this module.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -61,8 +62,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         part.chmod(0o666 & ~umask)
         part.replace(target)
-    except BaseException:
+    except BaseException as err:
         part.unlink(missing_ok=True)
+        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise JobError(f"cannot write {target}: the disk is full; make room and run again") from err
         raise
 
 

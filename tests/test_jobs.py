@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -25,6 +26,15 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path) -> None:
         fail()
     assert target.read_text() == "old\n"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    jobs.write_text(target, "old\n")
+    with pytest.raises(JobError, match=r"a\.txt: the disk is full"), jobs.atomic_path(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_text() == "old\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_write_makes_its_folder_and_keeps_the_suffix(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ in an attribute that `load` takes off again.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,8 +66,11 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path, /) -> Path:
             place: {name: {"_FillValue": None} for name, v in dataset.variables.items() if v.dtype.kind in "fi"}
             for place, dataset in encoded.items()
         }
+        # Made in memory first: HDF5 does not survive a disk that fills up under it.
+        content = io.BytesIO()
+        tree.to_netcdf(content, engine="h5netcdf", encoding=encoding)
         with atomic_path(target) as part:
-            tree.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+            part.write_bytes(content.getbuffer())
         return target
     if target.suffix:
         raise InputError(f"cannot save to '{target.name}': end it in .nc, or name a folder for CSV tables")
