@@ -68,9 +68,8 @@ N_PARAMETERS = 23
     NO_DECLINE,
     NO_TERMINAL_PHASE,
     PREDOSE_POSITIVE,
-    ZERO_AUC,
     NO_BOUND,
-) = range(12)
+) = range(11)
 
 
 class Rules(NamedTuple):
@@ -432,27 +431,26 @@ def analyse(
                 before = t[i]
             elif t[i] > above_last:
                 after = min(after, t[i])
-        for k in range(intervals.shape[0]):
-            out_intervals[k], why_intervals[k] = math.nan, ABOVE_ULOQ
-            if intervals[k, 1] <= before or intervals[k, 0] >= after:
-                own_interval(
-                    time,
-                    level,
-                    state,
-                    lloq,
-                    rules,
-                    anchor,
-                    t,
-                    c,
-                    n,
-                    top,
-                    last,
-                    lambda_z,
-                    slope_why,
-                    intervals[k],
-                    out_intervals[k:],
-                    why_intervals[k:],
-                )
+        own_intervals(
+            time,
+            level,
+            state,
+            lloq,
+            rules,
+            anchor,
+            t,
+            c,
+            n,
+            top,
+            last,
+            lambda_z,
+            slope_why,
+            intervals,
+            before,
+            after,
+            out_intervals,
+            why_intervals,
+        )
         return
     out[CMAX], out[TMAX] = c[top], t[top]
     out[CMAX_LOWER] = out[CMAX_UPPER] = c[top]
@@ -481,25 +479,72 @@ def analyse(
         for index in range(AUC_LAST, AUC_PCT_EXTRAP_PRED + 1):
             why[index] = area_why
         why[AUC_PCT_ANCHOR] = area_why
+    own_intervals(
+        time,
+        level,
+        state,
+        lloq,
+        rules,
+        anchor,
+        t,
+        c,
+        n,
+        top,
+        last,
+        lambda_z,
+        slope_why,
+        intervals,
+        math.inf,
+        -math.inf,
+        out_intervals,
+        why_intervals,
+    )
+
+
+@jit
+def own_intervals(
+    time,
+    level,
+    state,
+    lloq,
+    rules,
+    anchor,
+    t,
+    c,
+    n,
+    top,
+    last,
+    lambda_z,
+    slope_why,
+    intervals,
+    before,
+    after,
+    out,
+    why,
+):
+    """Areas over all intervals; one that neither ends by `before` nor starts from `after` is above ULOQ."""
     for k in range(intervals.shape[0]):
-        own_interval(
-            time,
-            level,
-            state,
-            lloq,
-            rules,
-            anchor,
-            t,
-            c,
-            n,
-            top,
-            last,
-            lambda_z,
-            slope_why,
-            intervals[k],
-            out_intervals[k:],
-            why_intervals[k:],
-        )
+        if intervals[k, 1] <= before or intervals[k, 0] >= after:
+            own_interval(
+                time,
+                level,
+                state,
+                lloq,
+                rules,
+                anchor,
+                t,
+                c,
+                n,
+                top,
+                last,
+                lambda_z,
+                slope_why,
+                intervals[k],
+                out[k:],
+                why[k:],
+            )
+        else:
+            out[k], why[k] = math.nan, ABOVE_ULOQ
 
 
 @jit

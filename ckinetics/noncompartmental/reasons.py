@@ -22,8 +22,7 @@ class Reason(IntEnum):
     no_decline = 7
     no_terminal_phase = 8
     predose_positive = 9
-    zero_auc = 10
-    no_bound = 11
+    no_bound = 10
 
 
 SENTENCES: dict[Reason, str] = {
@@ -39,7 +38,6 @@ SENTENCES: dict[Reason, str] = {
         "the interval reaches beyond the last sample (day {last_time:.4g}) and there is no terminal phase to extend it"
     ),
     Reason.predose_positive: "a sample before infusion was quantifiable, so the level at time 0 is not zero",
-    Reason.zero_auc: "the area is zero",
     Reason.no_bound: "the limit of quantification is unknown",
 }
 

@@ -12,23 +12,14 @@ import xarray as xr
 
 from ..noncompartmental import PARAMETERS, nca_summary, reasons_table
 from ..noncompartmental.reasons import Reason
+from ..noncompartmental.summaries import SHOWN
 from ..plot.style import parameter_label, unit_label
 from .blocks import Heading, Notes, Paragraph, Section, Table
 from .numbers import NOT_CALCULABLE, number, span
 from .results import Results, settings_of
 
-SHOWN = (
-    "cmax",
-    "tmax",
-    "tlast",
-    "clast_obs",
-    "auc_last",
-    "auc_inf_obs",
-    "auc_pct_extrap_obs",
-    "lambda_z",
-    "lambda_z_n_points",
-    "half_life",
-)
+# Beside lambda_z a person wants to see from how many points it is.
+_WITH_POINTS = tuple(x for name in SHOWN for x in ((name, "lambda_z_n_points") if name == "lambda_z" else (name,)))
 _STATISTICS = (
     "“Geometric mean” is exp of the mean of ln over positive values; “CV %” is the geometric coefficient of variation, "
     "100·√(exp(s²) − 1) with s the standard deviation of ln. Times, counts and shares have a median and a "
@@ -125,7 +116,7 @@ def _of_patients(nca: xr.Dataset, position: int, label: str, reasons: pd.DataFra
         (str(row["patient"]), str(row["parameter"])): _general(str(row["sentence"]))
         for row in reasons.to_dict("records")
     }
-    names = [name for name in SHOWN if name in nca]
+    names = [name for name in _WITH_POINTS if name in nca]
     intervals = [f"auc_interval {name}" for name in nca["interval"].values.tolist()]
     notes = Notes()
     rows = []
