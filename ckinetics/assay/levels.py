@@ -35,7 +35,10 @@ class PlateCurve:
 
 @dataclass
 class SampleResult:
-    """What one plate says of one sample; level and limits in copies/ug."""
+    """What one plate says of one sample: the schema's group "results", without ``reportable``.
+
+    `level`, its interval and the limits are in the unit of the levels, `copies` in copies per well.
+    """
 
     run_id: str
     target: str
@@ -43,11 +46,26 @@ class SampleResult:
     status: Status
     reason: str = ""
     level: float = math.nan
+    level_low: float = math.nan
+    level_high: float = math.nan
+    interval_kind: str = ""
     lod: float = math.nan
     lloq: float = math.nan
     uloq: float = math.nan
     se_well: float = math.nan
     se_plate: float = math.nan
+    copies: float = math.nan
+    copies_arithmetic: float = math.nan
+    copies_geometric: float = math.nan
+    copies_other_fit: float = math.nan
+    n_wells: int = 0
+    n_detected: int = 0
+    dna_ng: float = math.nan
+    dilution: float = 1.0
+    patient_id: str = ""
+    sample: str = ""
+    purpose: str = ""
+    wells: str = ""
     verdicts: list[dict[str, Any]] = field(default_factory=list)
 
     @property

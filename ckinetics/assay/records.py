@@ -11,17 +11,25 @@ import xarray as xr
 from ..schema import GROUPS
 
 
-def dataset_of(group: str, records: Sequence[Mapping[str, Any]], attrs: Mapping[str, Any] | None = None) -> xr.Dataset:
+def dataset_of(
+    group: str,
+    records: Sequence[Mapping[str, Any]],
+    attrs: Mapping[str, Any] | None = None,
+    *,
+    level_unit: str = "",
+) -> xr.Dataset:
     """Return records as a Dataset with every variable of a group, missing values filled in.
 
     Parameters
     ----------
     group : str
-        Group of the schema with one dim: "wells", "curves" or "verdicts".
+        Group of the schema with one dim: "wells", "curves", "verdicts" or "results".
     records : sequence of mapping
         Schema names to values; names that the schema does not know are left out.
     attrs : mapping, optional
         Attributes of the result.
+    level_unit : str
+        Unit of levels, in a group that has any.
 
     Returns
     -------
@@ -32,10 +40,10 @@ def dataset_of(group: str, records: Sequence[Mapping[str, Any]], attrs: Mapping[
     variables = {}
     for var in schema.variables:
         array = np.full(len(records), var.missing, dtype=var.dtype)
-        for at, record in enumerate(records):
-            if var.name in record:
-                array[at] = record[var.name]
-        variables[var.name] = (schema.dims, array, var.attrs())
+        name = var.name
+        if any(name in record for record in records):
+            array[:] = [record.get(name, var.missing) for record in records]
+        variables[name] = (schema.dims, array, var.attrs(level_unit))
     return xr.Dataset(variables, attrs=dict(attrs or {}))
 
 

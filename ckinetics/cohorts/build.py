@@ -61,7 +61,7 @@ def cohort(
     ----------
     kinetics : Dataset or DataTree
         Profiles of the CAR transgene, from `read_kinetics`, `kinetics_from_arrays` or `quantify` (the
-        wells, curves and verdicts of the latter become groups of the cohort).
+        wells, curves, verdicts and results of the latter become groups of the cohort).
     patients : path or DataFrame, optional
         One row a patient: ``patient`` and any of the schema's variables (dose_assigned, dose_received,
         dose_level, infused, weight, …). Other columns become covariates: numbers as float64, anything
@@ -107,7 +107,7 @@ def cohort(
         raise InputError(f"columns= names the table '{strange[0]}': a cohort's tables are {', '.join(_TABLES)}")
     groups: dict[str, xr.Dataset] = {"kinetics": profiles_of(kinetics)}
     if isinstance(kinetics, xr.DataTree):
-        for name in ("wells", "curves", "verdicts"):
+        for name in ("wells", "curves", "verdicts", "results"):
             if name in kinetics.children:
                 groups[name] = kinetics.children[name].to_dataset(inherit=False)
     for name, given in (("flow", flow), ("counts", counts), ("cytokines", cytokines)):

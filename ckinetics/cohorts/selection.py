@@ -114,7 +114,7 @@ def _select_wells(tree: dict[str, xr.Dataset], keep: set[str] | None, matrices: 
     control = (owner == "") & np.isin(wells["role"].values.astype(str), ["unknown", ""], invert=True)
     tree["/wells"] = wells.isel(well=mine | (on_run & control))
     samples = set(wells["sample_id"].values[mine].tolist())
-    for path, dim in (("/curves", "curve"), ("/verdicts", "verdict")):
+    for path, dim in (("/curves", "curve"), ("/verdicts", "verdict"), ("/results", "result")):
         if path in tree:
             rows = np.isin(tree[path]["run_id"].values.astype(str), runs)
             if "sample_id" in tree[path]:

@@ -60,7 +60,7 @@ def standard_curve(data: xr.DataTree, run_id: str, /, *, target: str | None = No
 
 
 def _curve(curves: xr.Dataset, run_id: str, target: str | None) -> int:
-    on_run = curves["run_id"].values == run_id
+    on_run = (curves["run_id"].values == run_id) & (curves["used"].values != YesNo.no)
     if not on_run.any():
         there = ", ".join(dict.fromkeys(map(str, curves["run_id"].values.tolist())))
         raise InputError(f"there is no curve of run '{run_id}': there are {there or 'none'}")

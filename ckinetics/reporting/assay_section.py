@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ..plot import standard_curve
-from ..schema import Verdict
+from ..schema import Verdict, YesNo
 from .blocks import Paragraph, Section, Table, picture
 from .numbers import count, number
 
@@ -26,7 +26,8 @@ def assay_section(cohort: xr.DataTree) -> Section | None:
         curves = cohort["curves"].to_dataset()
         blocks.append(_curves(curves))
         if "wells" in cohort.children:
-            for run, target in zip(curves["run_id"].values.tolist(), curves["target"].values.tolist(), strict=True):
+            used = curves.isel(curve=curves["used"].values != YesNo.no)
+            for run, target in zip(used["run_id"].values.tolist(), used["target"].values.tolist(), strict=True):
                 blocks.append(_figure(cohort, str(run), str(target)))
     return Section("assay", "Standard curves and verdicts", blocks) if blocks else None
 
@@ -122,13 +123,15 @@ def _curves(curves: xr.Dataset) -> Table:
         values = [number(float(curves[name].values[at])) for name in names]
         word = {Verdict.passed: "accepted"}.get(Verdict(int(curves["accepted"].values[at])))
         outcome = word or _WORDS[Verdict(int(curves["accepted"].values[at]))]
-        rows.append((str(curves["run_id"].values[at]), str(curves["target"].values[at]), *values, outcome))
-    units = ["", "", *(str(curves[name].attrs.get("units", "")) for name in names), ""]
+        fit = str(curves["method"].values[at]) + (" (used)" if curves["used"].values[at] == YesNo.yes else "")
+        rows.append((str(curves["run_id"].values[at]), str(curves["target"].values[at]), fit, *values, outcome))
+    units = ["", "", "", *(str(curves[name].attrs.get("units", "")) for name in names), ""]
     labels = ("R²" if name == "r_squared" else name.replace("n_", "n ").replace("_", " ") for name in names)
     return Table(
-        "Standard curves, re-fitted by least squares of Cq on log10(copies); n.c.: no line could be fitted",
-        ("run", "target", *labels, "verdict"),
+        "Standard curves, re-fitted by least squares of Cq on log10(copies), with and without weights by the noise at "
+        "the copies; n.c.: no line could be fitted",
+        ("run", "target", "fit", *labels, "verdict"),
         rows,
         units=units,
-        numeric=frozenset(range(2, 2 + len(names))),
+        numeric=frozenset(range(3, 3 + len(names))),
     )

@@ -94,7 +94,7 @@ def all_sheets(
         sheets.append(Sheet("Fit summary", frame, {**per_row, "geometric CV % of determined": "%"}))
     if results.exposures:
         sheets += _exposure_sheets(results)
-    for name, dim in (("curves", "curve"), ("verdicts", "verdict"), ("wells", "well")):
+    for name, dim in (("curves", "curve"), ("verdicts", "verdict"), ("results", "result"), ("wells", "well")):
         if name in cohort.children:
             sheets.append(_table_sheet(cohort[name].to_dataset(), dim, name.capitalize()))
     reasons = [reasons_table(nca).assign(analysis=at) for at, nca in enumerate(results.nca, start=1)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ..schema import UNUSABLE_STATUSES, Verdict
+from ..schema import UNUSABLE_STATUSES, Verdict, YesNo
 from .outcome import FAILED, OK, QC_FAILED, UNJUDGED, FileVerdict
 
 # Verdicts about a sample or about the vendor's own figures do not fail a plate.
-_NOT_OF_THE_PLATE = ("sample_sheet", "vendor_curve", "vendor_quantity")
+_NOT_OF_THE_PLATE = ("sample_sheet", "vendor_curve", "vendor_quantity", "vendor_concentration")
 
 
 def plate_verdicts(wells: xr.Dataset, tree: xr.DataTree | None) -> tuple[list[FileVerdict], list[str]]:
@@ -75,6 +75,7 @@ def judge_runs(tree: xr.DataTree) -> dict[str, tuple[str, str]]:
     """Return, for each run that was not accepted, whether it failed and why in words."""
     curves = tree.children["curves"].to_dataset(inherit=False)
     verdicts = tree.children["verdicts"].to_dataset(inherit=False)
+    curves = curves.isel(curve=curves["used"].values != YesNo.no)
     of_plate = (verdicts["sample_id"].values == "") & ~np.isin(verdicts["rule"].values.astype(str), _NOT_OF_THE_PLATE)
     judged: dict[str, tuple[str, str]] = {}
     for run_id, accepted in zip(curves["run_id"].values.tolist(), curves["accepted"].values, strict=True):

@@ -202,7 +202,7 @@ class _Study:
         for note in lost_samples(tree):
             self._say(note)
         return {"kinetics": tree.to_dataset()} | {
-            name: tree.children[name].to_dataset(inherit=False) for name in ("wells", "curves", "verdicts")
+            name: tree.children[name].to_dataset(inherit=False) for name in ("wells", "curves", "verdicts", "results")
         }
 
     def _judge(self, wells: xr.Dataset, tree: xr.DataTree | None) -> None:
@@ -299,6 +299,7 @@ class _Study:
                     "wells",
                     "curves",
                     "verdicts",
+                    "results",
                 }
                 if not at_fault:
                     blame = "patients" if any(fault.variable == "patient" for fault in err.faults) else "kinetics"
