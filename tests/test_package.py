@@ -34,7 +34,7 @@ def test_help_imports_only_the_command_line_library() -> None:
     heavy = {"numba", "matplotlib", "sympy", "statsmodels", "scipy", "pandas", "xarray", "numpy", "pydantic", "jinja2"}
     assert not loaded & heavy
     ours = {name for name in loaded if name.startswith("ckinetics")}
-    assert ours == {"ckinetics", "ckinetics._version", "ckinetics.cli", "ckinetics.cli.main"}
+    assert {name for name in ours if not name.startswith("ckinetics.cli")} == {"ckinetics", "ckinetics._version"}
 
 
 def test_every_public_name_loads_and_is_documented() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .curves import Curve, fit_curve
+from .inspection import inspect_file
 from .plates import read_plates
 from .quantification import quantify
 from .rules import Rules, load_rules
@@ -13,6 +14,7 @@ __all__ = [
     "Rules",
     "SampleSheet",
     "fit_curve",
+    "inspect_file",
     "load_rules",
     "quantify",
     "read_plates",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?")
 _COLUMNS = {96: 12, 384: 24, 1536: 48}
+# The micro sign in all the ways in which it is written and damaged, and the letters of "C\u0442" that StepOne writes.
+_MICRO = re.compile("[ÂÎ¬]?[µμ\ufffd]|Î¼")
+_CYRILLIC = str.maketrans("\u0421\u0441\u0422\u0442", "CcTt")
 
 
 def text_of(cell: Any) -> str:
@@ -35,6 +39,8 @@ def text_of(cell: Any) -> str:
     >>> text_of(12.0), text_of("  Std 1 "), text_of(None)
     ('12', 'Std 1', '')
     """
+    if type(cell) is str:  # nearly all cells are text, and there are many
+        return cell.strip()
     if cell is None or cell is np.nan:
         return ""
     if isinstance(cell, bool):
@@ -54,10 +60,15 @@ def fold(cell: Any) -> str:
 
     Examples
     --------
-    >>> fold(" Conc. [copies/µL]  ")
-    'conc. [copies/ul]'
+    >>> fold(" Conc. [copies/µL]  "), fold("C\u0442")
+    ('conc. [copies/ul]', 'ct')
     """
-    text = text_of(cell).replace("µ", "u").replace("μ", "u").replace("²", "2")
+    return _folded(text_of(cell))
+
+
+@lru_cache(maxsize=4096)
+def _folded(text: str) -> str:
+    text = _MICRO.sub("u", text).replace("²", "2").translate(_CYRILLIC)
     return re.sub(r"[\s_]+", " ", text).strip().casefold()
 
 
@@ -82,6 +93,8 @@ def number_of(cell: Any, *, decimal: Decimal = "point") -> float:
     >>> number_of("1,250.5"), number_of("27,31", decimal="comma")
     (1250.5, 27.31)
     """
+    if type(cell) is float:
+        return cell
     if isinstance(cell, bool):
         raise ValueError(f"'{cell}' is not a number")
     if isinstance(cell, (int, float, np.integer, np.floating)):
@@ -131,6 +144,8 @@ def cq_of(
     >>> cq_of("27.5")
     (27.5, <CqStatus.determined: 1>)
     """
+    if type(cell) is float and 0.0 < cell <= 100.0 and undetermined == UNDETERMINED:
+        return cell, CqStatus.determined
     if fold(cell) in undetermined:
         return math.nan, CqStatus.undetermined
     if isinstance(cell, (float, np.floating)) and math.isnan(cell) and "nan" in undetermined:

@@ -13,6 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .plates import plates
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QC = 0, 1, 2, 3
 
 app = typer.Typer(
@@ -92,6 +94,9 @@ def models(
             typer.echo(f"{one}  {load_model(one).specification.title}")
     except CkineticsError as err:
         _stop(err, EXIT_USAGE)
+
+
+app.command()(plates)
 
 
 def _describe(model: object) -> str:

@@ -7,17 +7,24 @@ gets each archive that is no workbook.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...errors import FileFormatError
 from ..sources import Source
-from . import cfx, design_and_analysis, lightcycler480, rdml, tidy
+from . import absolute_q, cfx, design_and_analysis, lightcycler480, qiacuity, quantasoft, rdml, tidy
 from .column_map import family_of
-from .table import Family, Header, Options, Reading, find_header
+from .table import Family, Header, Options, Reading, find_header, header_lines
 
 # Tried in this order; the first whose required columns are all in one row reads the file.
 FAMILIES: tuple[Family, ...] = (
     design_and_analysis.FAMILY,
     cfx.FAMILY,
     lightcycler480.FAMILY,
+    quantasoft.FAMILY,
+    qiacuity.FAMILY,
+    absolute_q.FAMILY,
+    absolute_q.SUMMARY,
+    absolute_q.CHANNELS,
     tidy.FAMILY,
     cfx.TABLES,
 )
@@ -54,11 +61,16 @@ def read_source(source: Source, options: Options) -> tuple[Family, Reading]:
         if header is None:
             continue
         if not header.missing:
-            return family, family.read(family, source, header, options)
+            reading = family.read(family, source, header, options)
+            around = {} if family.digital else header_lines(source, header)  # above those is at most a row of dyes
+            return family, replace(reading, metadata=around | reading.metadata)
         fit = (-len(header.missing), len(header.columns))
         if nearest is None or fit > nearest[0]:
             nearest = (fit, family, header)
-    tried = ", ".join(family.title for family in (*families, rdml.FAMILY))
+    known = next((text for family in families if (text := family.explain(source))), "")
+    if known:
+        raise FileFormatError(known, file=source.path)
+    tried = ", ".join(dict.fromkeys(family.title for family in (*families, rdml.FAMILY)))
     if nearest is None:
         raise FileFormatError(
             f"the layout is unknown (tried: {tried}): no row names the columns of wells; "
@@ -67,7 +79,7 @@ def read_source(source: Source, options: Options) -> tuple[Family, Reading]:
         )
     _, family, header = nearest
     lacking = ", ".join(f"'{family.columns[name][0]}'" for name in header.missing)
-    names = ", ".join(name for name in header.names if name)
+    names = " ".join(", ".join(name for name in header.names if name).split())
     raise FileFormatError(
         f"no known layout fits (tried: {tried}); the nearest header ({names[:200]}) lacks {lacking} of "
         f"{family.title}: export it too, or say which column it is with columns={{...}}",

@@ -19,8 +19,8 @@ COLUMNS = {
     "dye": ("Fluor",),
     "target": ("Target",),
     "task": ("Content",),
-    "sample": ("Sample",),
-    "cq": ("Cq",),
+    "sample": ("Sample", "Sample Name"),
+    "cq": ("Cq", "C(t)", "Threshold Cycle (C(t))"),
     "quantity": ("Starting Quantity (SQ)", "SQ"),
 }
 TASKS = {

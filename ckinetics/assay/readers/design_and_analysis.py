@@ -2,7 +2,8 @@
 
 Wells are on the sheet ``Results`` (Diomni: ``Primary_result``). The nominal quantity of standards, the
 quantity that the software calculated for samples, and its printed curve are only on ``Standard Curve
-Result``, and are joined by well and target. Operator names and paths in the metadata are not read.
+Result``, and are joined by well and target. The older software of other instruments (StepOne, 7500) writes the
+same columns.
 """
 
 from __future__ import annotations
@@ -10,15 +11,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...errors import FileFormatError
 from ..cells import fold, number_of, text_of, well_of
 from ..sources import Source
-from .table import Family, Header, Options, Reading, body_rows, find_header, quantity_of, read_wells
+from .table import (
+    Family,
+    Header,
+    Options,
+    Reading,
+    body_rows,
+    find_header,
+    header_lines,
+    located,
+    quantity_of,
+    read_wells,
+)
 
 COLUMNS = {
     "position": ("Well Position", "Well"),
     "sample": ("Sample", "Sample Name"),
-    "target": ("Target", "Target Name"),
+    "target": ("Target", "Target Name", "Detector Name", "Detector"),
     "task": ("Task",),
     "dye": ("Reporter", "Dye"),
     "cq": ("Cq", "CT", "CRT"),
@@ -47,13 +58,14 @@ _VENDOR = ("vendor_slope", "vendor_intercept", "vendor_r_squared", "vendor_effic
 
 def read(family: Family, source: Source, header: Header, options: Options) -> Reading:
     """Read the wells, and join quantities and the printed curve where there is a sheet of them."""
-    metadata = _metadata(source, header)
+    metadata = {fold(name): text for name, text in header_lines(source, header).items()}
     n_wells = _n_wells(metadata)
     rows = read_wells(family, source, header, options, n_wells=n_wells)
     by_number = {row.number: row for row in body_rows(source, header)}
+    flags = [(name, at) for at, name in enumerate(header.names) if name in FLAGS]
     for well in rows:
         row = by_number[int(well["row"])]
-        well["vendor_flags"] = _flags(header, row)
+        well["vendor_flags"] = _flags(header, flags, row)
         well |= _curve_numbers(source, header, row)
     curve = find_header(source, family, sheets=(_CURVE,)) if source.is_workbook else None
     if curve is not None and curve.sheet != header.sheet and fold(curve.sheet) == _CURVE:
@@ -72,8 +84,7 @@ def _join(source: Source, curve: Header, rows: list[dict[str, Any]], options: Op
             well |= _curve_numbers(source, curve, row)
             well |= quantity_of(curve.cell(row, "quantity"), well["role"], unit=options.quantity_unit)
         except ValueError as err:
-            message = getattr(err, "message", str(err))
-            raise FileFormatError(message, file=source.path, sheet=curve.sheet, row=row.number) from None
+            raise located(err, source, curve, row.number) from None
 
 
 def _curve_numbers(source: Source, header: Header, row: Any) -> dict[str, float]:
@@ -82,36 +93,20 @@ def _curve_numbers(source: Source, header: Header, row: Any) -> dict[str, float]
         try:
             value = number_of(header.cell(row, name), decimal=source.decimal)
         except ValueError as err:
-            raise FileFormatError(
-                f"{name.removeprefix('vendor_')}: {err}", file=source.path, sheet=header.sheet, row=row.number
-            ) from None
+            raise located(f"{name.removeprefix('vendor_')}: {err}", source, header, row.number) from None
         if value == value:  # not NaN
             found[name] = value
     return found
 
 
-def _flags(header: Header, row: Any) -> str:
+def _flags(header: Header, columns: list[tuple[str, int]], row: Any) -> str:
     found = []
     status = text_of(header.cell(row, "amp_status"))
     if status and fold(status) != "amp":
         found.append(f"Amp Status {status}")
     found += [text for name in ("curve_quality", "issues") if (text := text_of(header.cell(row, name)))]
-    for at, name in enumerate(header.names):
-        if name in FLAGS and at < len(row.cells) and fold(row.cells[at]) in ("y", "true"):
-            found.append(name)
+    found += [name for name, at in columns if at < len(row.cells) and fold(row.cells[at]) in ("y", "true")]
     return "; ".join(found)
-
-
-def _metadata(source: Source, header: Header) -> dict[str, str]:
-    """Return the software's and the block's lines above the header, and no other."""
-    found = {}
-    for row in source.rows(header.sheet)[: header.index]:
-        texts = [text for text in map(text_of, row.cells) if text]
-        if len(texts) == 1 and " = " in texts[0]:  # "* Block Type = 96-Well Block" of the older text export
-            texts = texts[0].lstrip("* ").split(" = ", 1)
-        if len(texts) >= 2 and (fold(texts[0]).startswith("software") or fold(texts[0]) == "block type"):
-            found[fold(texts[0])] = texts[1]
-    return found
 
 
 def _n_wells(metadata: dict[str, str]) -> int:
@@ -126,6 +121,34 @@ def _software(metadata: dict[str, str]) -> str:
     return " ".join(part for part in parts if part)
 
 
+_SECTIONS = frozenset({"sample setup", "raw data", "amplification data", "multicomponent data", "results"})
+
+
+def explain(source: Source) -> str:
+    """Say of an export without wells that can be read what it lacks; "" where it is none of this family."""
+    if source.is_workbook:
+        names = {fold(name) for name in source.sheet_names}
+        if len(names & (_SECTIONS - {"results"})) < 2 or names & set(FAMILY.sheets):
+            return ""
+        return "the workbook has no sheet 'Results': export it with the results"
+    texts = [[text for text in map(text_of, row.cells) if text] for row in source.rows("")]
+    sections = {
+        fold(line[0].strip("[]")): at for at, line in enumerate(texts) if re.match(r"\[[^\]]+\]$", (line or [""])[0])
+    }
+    if not _SECTIONS & set(sections):
+        return ""
+    if "results" not in sections:
+        return "the file has no section [Results]: export it with the results"
+    header = next((line for line in texts[sections["results"] + 1 :] if line), [])
+    if {fold(name) for name in COLUMNS["cq"]} & {fold(name) for name in header}:
+        return ""
+    found = re.search(
+        r"Experiment Type\s*=?\s*(.+)", "\n".join(" ".join(line) for line in texts[: sections["results"]])
+    )
+    kind = f" (its [Results] are of the experiment type '{found[1].strip()}')" if found else ""
+    return f"there is no results section with a Cq for each target{kind}: export the results of a quantification"
+
+
 FAMILY = Family(
     name="design_and_analysis",
     title="QuantStudio Design & Analysis",
@@ -135,4 +158,5 @@ FAMILY = Family(
     read=read,
     sheets=("results", "primary result", _CURVE),
     full_rows=False,
+    explain=explain,
 )

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 
-from ...errors import FileFormatError
 from ...schema import CqStatus, YesNo
 from ..cells import text_of, yes_no_of
 from ..sources import Source
-from .table import Family, Header, Options, Reading, body_rows, read_wells
+from .table import Family, Header, Options, Reading, body_rows, located, read_wells
 
 COLUMNS = {
     "include": ("Include",),
@@ -34,29 +33,29 @@ _OMIT = {YesNo.yes: YesNo.no, YesNo.no: YesNo.yes, YesNo.unknown: YesNo.unknown}
 def read(family: Family, source: Source, header: Header, options: Options) -> Reading:
     """Read the wells, and what the filter, the colour and the column Include say of them."""
     rows = read_wells(family, source, header, options)
-    dye = _filter(source, header)
+    metadata = _first_line(source, header)
     by_number = {row.number: row for row in body_rows(source, header)}
     for well in rows:
         row = by_number[int(well["row"])]
         try:
             well["omit"] = _OMIT[yes_no_of(header.cell(row, "include"))]
         except ValueError as err:
-            raise FileFormatError(f"Include: {err}", file=source.path, row=row.number) from None
+            raise located(f"Include: {err}", source, header, row.number) from None
         if well["cq_status"] == CqStatus.missing and text_of(header.cell(row, "colour")) == NEGATIVE:
             well["cq_status"] = CqStatus.undetermined
-        well["dye"] = dye
+        well["dye"] = metadata.get("Selected Filter", "")
         well["vendor_flags"] = text_of(header.cell(row, "status"))
-    return Reading(rows)
+    return Reading(rows, "", metadata)
 
 
-def _filter(source: Source, header: Header) -> str:
-    """Return the filter that the line above the header names: "SYBR Green I / HRM Dye (483-533)"."""
+def _first_line(source: Source, header: Header) -> dict[str, str]:
+    """Return what the line above the header names: the experiment, and the filter, "SYBR Green I (483-533)"."""
     for row in source.rows(header.sheet)[: header.index]:
         line = " ".join(text for text in map(text_of, row.cells) if text)
-        found = re.search(r"^Experiment:.*?\bFilter: *(.*)$", line)
+        found = re.search(r"^Experiment:(.*?)(?:\bSelected )?\bFilter: *(.*)$", line)
         if found:
-            return found[1].strip()
-    return ""
+            return {"Experiment": found[1].strip(), "Selected Filter": found[2].strip()}
+    return {}
 
 
 FAMILY = Family(

@@ -13,7 +13,7 @@
 - A quantity that the software calculated for a sample is on the scale of the standards. ``Ncopy`` comes from no
   standard curve, and is left out.
 
-Experimenters, laboratories and instruments' serial numbers are not read.
+Experimenters and laboratories are not read.
 """
 
 from __future__ import annotations
@@ -74,7 +74,29 @@ def read(family: Family, source: Source, header: Header, options: Options) -> Re
             file=source.path,
             sheet=member,
         )
-    return Reading(rows, ", ".join(dict.fromkeys([f"RDML {version}".strip(), *filter(None, map(_software, names))])))
+    software = ", ".join(dict.fromkeys([f"RDML {version}".strip(), *filter(None, map(_software, names))]))
+    return Reading(rows, software, _metadata(document))
+
+
+def _metadata(document: Element) -> dict[str, str]:
+    """Return what the document says of itself and of its runs."""
+    paths = {
+        "dateMade": "dateMade",
+        "dateUpdated": "dateUpdated",
+        "publisher": "id/publisher",
+        "serialNumber": "id/serialNumber",
+        "experiment description": "experiment/description",
+        "run description": "experiment/run/description",
+        "instrument": "experiment/run/instrument",
+        "backgroundDeterminationMethod": "experiment/run/backgroundDeterminationMethod",
+        "cqDetectionMethod": "experiment/run/cqDetectionMethod",
+        "runDate": "experiment/run/runDate",
+    }
+    found = {name: [one.text or "" for one in document.iterfind(path)] for name, path in paths.items()}
+    found |= {name: [one.get("id", "") for one in document.iter(name)] for name in ("experiment", "run")}
+    once = {name: dict.fromkeys(" ".join(text.split()) for text in texts) for name, texts in found.items()}
+    joined = {name: ", ".join(filter(None, texts)) for name, texts in once.items()}
+    return {name: text for name, text in joined.items() if text}
 
 
 def _software(run: Element) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,10 +58,18 @@ class Header:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found in a file: rows of wells, each a dict of schema names, and the software's version."""
+    """What a reader found in a file.
+
+    Attributes
+    ----------
+    rows : wells, each a dict of schema names
+    software : name and version of the software that wrote it
+    metadata : what else the file says of itself, as it is written there; operator names and paths among it
+    """
 
     rows: list[dict[str, Any]]
     software: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class Family:
     sheets : folded names of the sheets that hold wells, the preferred first; empty for any sheet
     read : reads a file whose header was found
     full_rows : whether each line of its text files has as many cells as the header; some leave empty ends out
+    digital : whether its wells have partitions and no Cq
+    explain : says of a file of this family without the needed columns what it is; "" where it is none
     """
 
     name: str
@@ -87,6 +98,8 @@ class Family:
     read: Callable[[Family, Source, Header, Options], Reading]
     sheets: tuple[str, ...] = ()
     full_rows: bool = True
+    digital: bool = False
+    explain: Callable[[Source], str] = lambda source: ""
 
 
 def find_header(source: Source, family: Family, *, sheets: Sequence[str] | None = None) -> Header | None:
@@ -149,16 +162,67 @@ def _refuse_repeats(source: Source, header: Header, family: Family) -> None:
 def body_rows(source: Source, header: Header) -> Iterator[Row]:
     """Yield the rows under a header that hold anything; a line such as ``[Melt Curve]`` ends the table."""
     for row in source.rows(header.sheet)[header.index + 1 :]:
-        filled = [text for text in map(text_of, row.cells) if text]
-        if not filled:
+        first = next((cell for cell in row.cells if cell and (type(cell) is not str or cell.strip())), "")
+        if first == "" and not any(text_of(cell) for cell in row.cells):
             continue
-        if re.fullmatch(r"\[[^\]]+\]", filled[0]) and len(filled) == 1:
+        section = type(first) is str and re.fullmatch(r"\s*\[[^\]]+\]\s*", first)
+        if section and sum(1 for cell in row.cells if text_of(cell)) == 1:
             return
         yield row
 
 
+def header_lines(source: Source, header: Header) -> dict[str, str]:
+    """Return the settings that an export writes around its table: above the header, and after the last well.
+
+    A line is a name and its value, in two cells or as ``name = value`` or ``name: value``. In a text file with
+    sections the lines above the first section count.
+    """
+    found: dict[str, str] = {}
+    for row in source.rows(header.sheet)[: header.index]:
+        texts = [text for text in map(text_of, row.cells) if text]
+        if texts and re.fullmatch(r"\[[^\]]+\]", texts[0]):
+            break
+        _note(found, texts)
+    trailers = itertools.takewhile(lambda row: _is_setting(header, row), reversed(list(body_rows(source, header))))
+    for row in reversed(list(trailers)):
+        _note(found, [text for text in map(text_of, row.cells) if text])
+    return found
+
+
+def _is_setting(header: Header, row: Row) -> bool:
+    if any(text_of(header.cell(row, name)) for name in ("cq", "task", "sample", "target")):
+        return False
+    texts = [text for text in map(text_of, row.cells) if text]
+    return len(texts) <= 2 and re.search(r"[^\W\d_]{3}", texts[0]) is not None
+
+
+def _note(found: dict[str, str], texts: list[str]) -> None:
+    if len(texts) == 1:
+        texts = re.split(r"\s+=\s+|:\s+", texts[0].removeprefix("*").strip(), maxsplit=1)
+    if len(texts) >= 2:
+        found.setdefault(texts[0].strip(" :"), " ".join(texts[1:]))
+
+
+def columns_once(source: Source, header: Header, names: Sequence[str]) -> dict[str, str]:
+    """Return what columns such as "Instrument" say, each different text once, in the order of the rows."""
+    folded = [fold(name) for name in header.names]
+    found: dict[str, str] = {}
+    for name in names:
+        if fold(name) in folded:
+            at = folded.index(fold(name))
+            texts = dict.fromkeys(text_of(row.cells[at]) for row in body_rows(source, header) if at < len(row.cells))
+            found[header.names[at]] = ", ".join(text for text in texts if text)
+    return {name: text for name, text in found.items() if text}
+
+
 def read_wells(
-    family: Family, source: Source, header: Header, options: Options, *, n_wells: int = 0
+    family: Family,
+    source: Source,
+    header: Header,
+    options: Options,
+    *,
+    n_wells: int = 0,
+    prepare: Callable[[Row], Row | None] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the wells of a table, each a dict of schema names.
 
@@ -171,6 +235,8 @@ def read_wells(
         What was recognised, where, and what the caller decided.
     n_wells : int
         Wells of the plate where positions may be numbers; 0 where unknown.
+    prepare : callable, optional
+        Returns the row as it is to be read, or None for one that is no well.
 
     Raises
     ------
@@ -178,14 +244,16 @@ def read_wells(
         A cell cannot be read; the file, sheet and row are named.
     """
     rows = []
-    for row in body_rows(source, header):
+    for found in body_rows(source, header):
+        row = found if prepare is None else prepare(found)
+        if row is None:
+            continue
         try:
             well = _well(family, source, header, options, row, n_wells)
         except UnitError as err:
             raise UnitError(err.message, file=source.path, sheet=header.sheet, row=row.number) from None
         except ValueError as err:
-            message = err.message if isinstance(err, InputError) else str(err)
-            raise FileFormatError(message, file=source.path, sheet=header.sheet, row=row.number) from None
+            raise located(err, source, header, row.number) from None
         if well is not None:
             rows.append(well)
     if not rows:
@@ -193,6 +261,12 @@ def read_wells(
             "there is no well under the header", file=source.path, sheet=header.sheet, row=header.number
         )
     return rows
+
+
+def located(err: ValueError | str, source: Source, header: Header, row: int) -> FileFormatError:
+    """Return what is wrong with a row as an error that names file, sheet and row, in one line."""
+    message = err.message if isinstance(err, InputError) else str(err)
+    return FileFormatError(" ".join(message.split()), file=source.path, sheet=header.sheet, row=row)
 
 
 def _well(
@@ -246,8 +320,9 @@ def _check_width(family: Family, header: Header, row: Row) -> None:
 
 
 def _is_trailer(header: Header, row: Row) -> bool:
-    filled = sum(1 for cell in row.cells if text_of(cell))
-    if filled > 2 or text_of(header.cell(row, "cq")) or text_of(header.cell(row, "task")):
+    if text_of(header.cell(row, "cq")) or text_of(header.cell(row, "task")):
+        return False
+    if sum(1 for cell in row.cells if text_of(cell)) > 2:
         return False
     try:
         well_of(header.cell(row, "position"), n_wells=1536)
