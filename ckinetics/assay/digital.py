@@ -80,7 +80,9 @@ def digital_estimate(
     >>> none.concentration, round(none.high, 3)
     (0.0, 0.145)
     """
-    positive, n, volume = (np.atleast_1d(np.asarray(a, dtype=np.float64)) for a in (n_positive, n_partitions, partition_nl))
+    positive, n, volume = (
+        np.atleast_1d(np.asarray(a, dtype=np.float64)) for a in (n_positive, n_partitions, partition_nl)
+    )
     if not len(n) or not (np.isfinite(positive) & np.isfinite(n) & (n > 0)).all():
         return DigitalEstimate(reason="a well has no counts of partitions")
     if ((positive < 0) | (positive > n)).any():

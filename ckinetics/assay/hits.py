@@ -170,9 +170,7 @@ def _climb(moments: Callable[[float], tuple[float, float, float]], theta: float)
     return theta
 
 
-def _cross(
-    moments: Callable[[float], tuple[float, float, float]], best: float, target: float, step: float
-) -> float:
+def _cross(moments: Callable[[float], tuple[float, float, float]], best: float, target: float, step: float) -> float:
     """Return where the log-likelihood falls to `target` on one side of its maximum."""
     inside, outside = best, best + 2.0 * step
     while moments(outside)[0] > target:
@@ -202,6 +200,4 @@ def _chi2_half(level: float) -> float:
 
 def _at_least(count: int, n: int, probability: float) -> float:
     """Return the probability of `count` or more of `n`."""
-    return math.fsum(
-        math.comb(n, at) * probability**at * (1.0 - probability) ** (n - at) for at in range(count, n + 1)
-    )
+    return math.fsum(math.comb(n, at) * probability**at * (1.0 - probability) ** (n - at) for at in range(count, n + 1))

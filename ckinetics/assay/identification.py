@@ -71,6 +71,14 @@ def _join(path: Path, row: dict[str, Any], entry: Entry, exported: str, sheet: S
     where = f"row {entry.row} of the sample sheet"
     row["sample"] = row["sample"] or entry.sample
     row["target"] = row["target"] or entry.target
+    if not np.isnan(entry.reaction_ul):
+        stated = row.get("reaction_ul", np.nan)
+        if not np.isnan(stated) and not np.isclose(stated, entry.reaction_ul, rtol=1e-3):
+            raise refuse(
+                f"the reaction of sample '{row['sample']}' has {stated:g} uL on the plate but {entry.reaction_ul:g} uL "
+                f"in {where}: correct one of them"
+            )
+        row["reaction_ul"] = entry.reaction_ul
     if entry.patient_id and entry.is_patients:
         row["role"] = row["role"] or "unknown"
         if row["role"] != "unknown":
@@ -87,6 +95,7 @@ def _join(path: Path, row: dict[str, Any], entry: Entry, exported: str, sheet: S
             "collected": entry.collected,
             "dna_ng": entry.dna_ng,
             "dilution": entry.dilution,
+            "purpose": entry.purpose,
         }
     elif row["role"] in ("standard", "qc") and not np.isnan(entry.nominal_copies):
         stated = row.get("nominal_copies", np.nan)

@@ -7,57 +7,77 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from ..schema import UNUSABLE_STATUSES, Status, Verdict
+from .controls import ISR
 from .levels import SampleResult
 from .verdicts import REPEATS
 
-Repeats = Literal["refuse", "first_valid", "mean"]
+Repeats = Literal["refuse", "original_unless_failed", "mean", "median_of_three"]
 POLICIES: tuple[str, ...] = get_args(Repeats)
 
 
-def reportable(results: Sequence[SampleResult], policy: Repeats) -> tuple[SampleResult, list[dict[str, Any]]]:
-    """Return a sample's reportable result, and a verdict that says which it is and why.
+def reportable(
+    results: Sequence[SampleResult], policy: Repeats
+) -> tuple[SampleResult, list[dict[str, Any]], tuple[int, ...]]:
+    """Return a sample's reportable result, a verdict that says which it is and why, and whose it is.
 
     Parameters
     ----------
     results : sequence of SampleResult
-        The sample's results, one a run and dilution, sorted by run id.
-    policy : {"refuse", "first_valid", "mean"}
+        The sample's results, one a run and dilution, sorted by run id. Those of an incurred-sample reanalysis
+        are never reported.
+    policy : {"refuse", "original_unless_failed", "mean", "median_of_three"}
         As in `quantify`.
 
     Returns
     -------
-    tuple of SampleResult and list of dict
-        The verdicts are empty where there is one result.
+    tuple of SampleResult, list of dict, tuple of int
+        The verdicts are empty where there is one result; the indices are those of the results that the reported
+        one is made of, none where it could not be decided.
     """
-    if len(results) == 1:
-        return results[0], []
-    valid = [result for result in results if result.status not in UNUSABLE_STATUSES]
+    own = [at for at, result in enumerate(results) if result.purpose != ISR]
+    if not own:
+        why = "measured for incurred-sample reanalysis only, which is never reported"
+        return _copy(results[0], Status.invalid, why), [], ()
+    if len(own) == 1:
+        return results[own[0]], [], (own[0],)
+    mine = [results[at] for at in own]
+    valid = [result for result in mine if result.status not in UNUSABLE_STATUSES]
     numbers = [result for result in valid if result.status is Status.quantified]
     above = [result for result in valid if result.status is Status.above_uloq]
     if numbers and above:
         # The rerun at a higher dilution is what was asked for.
         valid = [result for result in valid if result.status is not Status.above_uloq]
     if not valid:
-        runs = ", ".join(dict.fromkeys(result.run_id for result in results))
-        chosen = _copy(results[0], results[0].status, f"no valid result (runs {runs}): {results[0].reason}")
-        return chosen, [_note(results, chosen, Verdict.failed)]
+        runs = ", ".join(dict.fromkeys(result.run_id for result in mine))
+        chosen = _copy(mine[0], mine[0].status, f"no valid result (runs {runs}): {mine[0].reason}")
+        return chosen, [_note(mine, chosen, Verdict.failed)], ()
+
+    def report(chosen: SampleResult, why: str, *parts: SampleResult) -> Any:
+        kept, notes = _with(chosen, why, mine)
+        return kept, notes, tuple(at for at in own if any(results[at] is part for part in parts or (chosen,)))
+
     if len(valid) == 1:
-        chosen = valid[0]
-        why = f"the only valid result of {len(results)}"
-        if above and chosen.status is Status.quantified:
+        why = f"the only valid result of {len(mine)}"
+        if above and valid[0].status is Status.quantified:
             why = f"quantified where {len(above)} other result(s) are above the ULOQ"
-        return _with(chosen, why, results)
-    if policy == "first_valid":
-        return _with(valid[0], f"the first valid of {len(results)} results by run id", results)
+        return report(valid[0], why)
     listed = ", ".join(_described(result) for result in valid)
+    quantified = all(result.status is Status.quantified for result in valid)
+    if policy == "original_unless_failed":
+        return report(valid[0], f"the first of {len(mine)} results by run id that has not failed")
     if policy == "mean":
-        if all(result.status is Status.quantified for result in valid):
-            return _with(_mean(valid), f"the mean of {len(valid)} valid results ({listed})", results)
+        if quantified:
+            return report(_mean(valid), f"the mean of {len(valid)} valid results ({listed})", *valid)
         text = f"repeats are not all quantified ({listed}), so they have no mean: decide which counts"
+    elif policy == "median_of_three":
+        if quantified and len(valid) == 3:
+            middle = sorted(valid, key=lambda result: result.level)[1]
+            return report(middle, f"the median of three valid results ({listed})")
+        text = f"the median of three needs three quantified results ({listed}): measure again, or decide which counts"
     else:
         text = f"{len(valid)} valid results ({listed}): choose which counts with repeats="
     chosen = _copy(valid[0], Status.invalid, text)
-    return chosen, [_note(results, chosen, Verdict.failed)]
+    return chosen, [_note(mine, chosen, Verdict.failed)], ()
 
 
 def _described(result: SampleResult) -> str:

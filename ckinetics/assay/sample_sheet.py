@@ -43,7 +43,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "dilution": ("dilution_factor", "df", "fold_dilution"),
     "nominal_copies": ("copies", "quantity"),
     "target": ("target_name",),
+    "purpose": ("reason_for_analysis",),
+    "reaction_ul": ("reaction_volume_ul", "reaction_volume"),
 }
+PURPOSES = ("", "isr")
 _MASS = {"pg": 1e-3, "ng": 1.0, "ug": 1e3}
 
 
@@ -66,6 +69,8 @@ class Entry:
     dilution: float
     nominal_copies: float
     target: str
+    purpose: str = ""
+    reaction_ul: float = np.nan
 
     @property
     def is_patients(self) -> bool:
@@ -162,7 +167,9 @@ def read_sample_sheet(
         - ``run``: run id or file name, where a sample name means different things on different plates;
         - ``sample_id``: ties several names to one sample (repeats, dilutions); the sample name where empty;
         - ``role``: standard, qc, ntc, … for a control; ``nominal_copies`` and ``target`` for standards
-          whose export does not say.
+          whose export does not say;
+        - ``purpose``: "isr" for an incurred-sample reanalysis, whose result is compared and never reported;
+        - ``reaction_ul``: volume of a digital PCR reaction, where the export does not state it.
     matrix : str
         Matrix of rows that name none.
     missing_time : {"refuse", "nominal"}
@@ -196,6 +203,8 @@ def read_sample_sheet(
     dilutions = _dilutions(table)
     texts = {name: table.texts(name) for name in ("sample", "run", "well", "role", "sample_id", "patient", "matrix")}
     texts["target"] = table.texts("target")
+    texts["purpose"] = [text.lower() for text in table.texts("purpose")]
+    volumes = table.numbers("reaction_ul")
     nominal, collected = table.numbers("nominal_time"), table.datetimes("collected")
     copies = table.numbers("nominal_copies")
     entries = []
@@ -216,6 +225,8 @@ def read_sample_sheet(
             dilution=float(dilutions[at]),
             nominal_copies=float(copies[at]),
             target=texts["target"][at],
+            purpose=texts["purpose"][at],
+            reaction_ul=float(volumes[at]),
         )
         _check_entry(table, at, entry)
         entries.append(entry)
@@ -319,6 +330,10 @@ def _matrix(table: Table, at: int, text: str) -> str:
 def _check_entry(table: Table, at: int, entry: Entry) -> None:
     if not entry.sample and not entry.well:
         raise table.error(at, "the sample sheet names no sample: fill in 'sample'")
+    if entry.purpose not in PURPOSES:
+        raise table.error(at, f"purpose '{entry.purpose}' is unknown: write isr for a reanalysis, or leave it empty")
+    if not (np.isnan(entry.reaction_ul) or 0 < entry.reaction_ul < np.inf):
+        raise table.error(at, f"the reaction volume {entry.reaction_ul:g} uL is not positive: correct it")
     if not entry.is_patients:
         return
     if not entry.patient_id:

@@ -20,6 +20,10 @@ SAMPLE_SHEET = "sample_sheet"
 REPEATS = "repeats"
 
 
+def _in_use(well: Well) -> bool:
+    return bool(well["omit"] != YesNo.yes and well["masked"] != YesNo.yes)
+
+
 def outcome_of(rule: Rule, value: float) -> Verdict:
     """Return whether a value is within a rule's limits, which belong to the range."""
     if math.isnan(value):
@@ -114,6 +118,8 @@ def blocking(verdicts: Iterable[Mapping[str, Any]], rules: Rules) -> list[str]:
             fatal, required = rules[entry["rule"]].fatal, rules[entry["rule"]].required
         else:
             continue
+        if entry.get("override"):
+            continue
         failed = fatal and entry["outcome"] == Verdict.failed
         unknown = required and entry["outcome"] == Verdict.not_evaluable
         if failed or unknown:
@@ -139,7 +145,7 @@ def curve_verdicts(
     about : mapping
         ``run_id`` and ``target``.
     """
-    standards = [well for well in wells if well["role"] == "standard" and well["omit"] != YesNo.yes]
+    standards = [well for well in wells if well["role"] == "standard" and _in_use(well)]
     none = _why_no_curve(curve, standards)
     names = [str(well["well_name"]) for well in standards]
     unused = none or _unused(wells)
@@ -173,9 +179,10 @@ def _enough(entry: dict[str, Any]) -> dict[str, Any]:
 def _unused(wells: Sequence[Well]) -> str:
     """Say which standard wells are not in the curve, so that no well is left out without a word."""
     standards = [well for well in wells if well["role"] == "standard"]
-    used = [well for well in standards if well["omit"] != YesNo.yes]
+    used = [well for well in standards if _in_use(well)]
     counts = {
-        "omitted": len(standards) - len(used),
+        "omitted": sum(well["omit"] == YesNo.yes for well in standards),
+        "masked": sum(well["omit"] != YesNo.yes and not _in_use(well) for well in standards),
         "without nominal copies": sum(math.isnan(well["nominal_copies"]) for well in used),
         "without a Cq": sum(well["cq_status"] != CqStatus.determined for well in used),
     }
@@ -231,13 +238,15 @@ def _level_verdicts(levels: Sequence[Level], rules: Rules, about: Mapping[str, s
     return out
 
 
-def ntc_verdict(curve: Curve, wells: Sequence[Well], rules: Rules, about: Mapping[str, str]) -> dict[str, Any]:
-    """Return the verdict on the no-template controls: copies, not "any Cq".
+def ntc_verdict(
+    curve: Curve, wells: Sequence[Well], rules: Rules, about: Mapping[str, str], *, lod: float
+) -> dict[str, Any]:
+    """Return the verdict on the no-template controls: copies against the LOD, not "any Cq".
 
     Without a usable curve only controls without any signal can be judged.
     """
-    rule = rules["ntc"]
-    controls = [well for well in wells if well["role"] == "ntc" and well["omit"] != YesNo.yes]
+    rule = _with_high(rules["ntc"], rules.value("ntc", "lod_multiple") * lod)
+    controls = [well for well in wells if well["role"] == "ntc" and _in_use(well)]
     if not controls:
         return verdict(rule, math.nan, why="the plate has no NTC well, contamination was not checked", about=about)
     blank = [str(well["well_name"]) for well in controls if well["cq_status"] == CqStatus.missing]
@@ -308,7 +317,7 @@ def vendor_verdicts(
         well
         for well in wells
         if well["cq_status"] == CqStatus.determined
-        and well["omit"] != YesNo.yes
+        and _in_use(well)
         and math.isfinite(well["vendor_quantity"])
         and well["vendor_quantity"] > 0
     ]

@@ -1,0 +1,200 @@
+"""Manual overrides: what a person decided against the instrument or the rules, with who, when and why.
+
+Nothing is deleted by an override, and no outcome is changed: a well is masked and says by whom, a verdict keeps its
+outcome and says who let it pass, a result keeps its copies and says who rejected it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from ..errors import InputError
+from ..provenance import sha256_file
+from ..schema import Status, Verdict, YesNo
+from ..tables import read_table
+from .cells import well_of
+from .levels import SampleResult
+from .rules import KNOWN
+from .verdicts import RANGE, SLOPE_SIGN
+
+Action = Literal["omit", "restore", "reject", "accept"]
+ACTIONS: tuple[str, ...] = get_args(Action)
+ALIASES: dict[str, tuple[str, ...]] = {
+    "action": (),
+    "run": ("run_id", "plate"),
+    "target": ("target_name",),
+    "well": ("well_position", "position"),
+    "sample": ("sample_name", "sample_id"),
+    "rule": (),
+    "by": ("who", "user", "signed_by"),
+    "when": ("date", "signed_on"),
+    "why": ("reason", "justification"),
+}
+# Without a falling curve or a range there is no number that a person could let pass.
+_NEVER = (SLOPE_SIGN, RANGE)
+
+
+@dataclass(frozen=True)
+class Override:
+    """One decision."""
+
+    row: int
+    action: str
+    run: str
+    target: str
+    well: str
+    sample: str
+    rule: str
+    by: str
+    when: str
+    why: str
+
+    @property
+    def words(self) -> str:
+        """Who, when and why, in words."""
+        return f"by {self.by} on {self.when}: {self.why}"
+
+    def record(self) -> dict[str, Any]:
+        """Return it for a run's record."""
+        return {name: value for name, value in vars(self).items() if value != ""}
+
+
+@dataclass
+class Overrides:
+    """The decisions of one file, and which of them found what they are about."""
+
+    entries: tuple[Override, ...]
+    file: str = ""
+    sheet: str = ""
+    sha256: str = ""
+    used: set[int] = field(default_factory=set)
+
+    def error(self, entry: Override, message: str) -> InputError:
+        """Return an exception that names the file and row."""
+        return InputError(message, file=self.file or "overrides", sheet=self.sheet or None, row=entry.row)
+
+    def apply_to_wells(self, records: Sequence[dict[str, Any]]) -> None:
+        """Mask the wells that are to be omitted, and bring back those that the instrument's operator left out."""
+        for entry in self.entries:
+            if entry.action not in ("omit", "restore"):
+                continue
+            for record in records:
+                if not _matches(entry, record):
+                    continue
+                self.used.add(entry.row)
+                if entry.action == "omit":
+                    record["masked"], record["mask_reason"] = YesNo.yes, f"omitted {entry.words}"
+                else:
+                    record["omit"], record["masked"] = YesNo.no, YesNo.no
+                    record["mask_reason"] = f"brought back {entry.words}"
+
+    def apply_to_verdicts(self, verdicts: Iterable[dict[str, Any]], sample: str = "") -> None:
+        """Write down beside each verdict that was let pass who did it, when and why; its outcome stays."""
+        for entry in self.entries:
+            if entry.action != "accept":
+                continue
+            for verdict in verdicts:
+                if (
+                    verdict["rule"] == entry.rule
+                    and verdict["run_id"] == entry.run
+                    and (not entry.target or verdict["target"] == entry.target)
+                    and (entry.sample in (verdict.get("sample_id", ""), sample) if entry.sample else True)
+                ):
+                    self.used.add(entry.row)
+                    if verdict["outcome"] != Verdict.passed:
+                        verdict["override"] = f"accepted {entry.words}"
+
+    def apply_to_result(self, result: SampleResult) -> None:
+        """Take the level of a result that was rejected; its copies and interval stay."""
+        for entry in self.entries:
+            if entry.action != "reject" or entry.run != result.run_id:
+                continue
+            if entry.sample not in ("", result.sample, result.sample_id) or entry.target not in ("", result.target):
+                continue
+            self.used.add(entry.row)
+            before = f" ({result.reason})" if result.reason else ""
+            result.status, result.reason = Status.invalid, f"rejected {entry.words}{before}"
+            result.level = result.se_well = result.se_plate = math.nan
+
+    def refuse_unused(self) -> None:
+        """Refuse a decision about something that is not there: it was meant for something else."""
+        for entry in self.entries:
+            if entry.row not in self.used:
+                about = ", ".join(
+                    f"{name} '{value}'"
+                    for name, value in vars(entry).items()
+                    if name in ("run", "target", "well", "sample", "rule") and value
+                )
+                raise self.error(entry, f"nothing matches the override '{entry.action}' of {about}: correct its names")
+
+
+def _matches(entry: Override, record: dict[str, Any]) -> bool:
+    return (
+        record["run_id"] == entry.run
+        and entry.well in ("", record["well_name"])
+        and entry.target in ("", record["target"])
+        and entry.sample in ("", record["sample"], record["sample_id"])
+    )
+
+
+def read_overrides(source: str | Path | pd.DataFrame, /) -> Overrides:
+    """Read manual overrides.
+
+    Parameters
+    ----------
+    source : path or DataFrame
+        CSV or workbook. Columns ``action``, ``run``, ``by``, ``when`` (an ISO date) and ``why``, all filled in, and
+        ``well``, ``sample``, ``target``, ``rule`` as the action needs:
+
+        - "omit": leave a ``well`` (or all wells of a ``sample``) out, of the curve too;
+        - "restore": bring back a ``well`` that was left out on the instrument;
+        - "reject": the run's results (or those of a ``sample``) are invalid;
+        - "accept": a failed ``rule`` of the run (or of a ``sample``) does not cost the level. A curve that does not
+          fall, or has no range, cannot be accepted.
+
+    Returns
+    -------
+    Overrides
+
+    Raises
+    ------
+    InputError
+        An entry is incomplete, its action or rule unknown, or it would accept what cannot be; file and row are named.
+
+    Examples
+    --------
+    >>> row = {"action": "omit", "run": "p1", "well": "A01", "by": "QA", "when": "2026-02-01", "why": "bubble"}
+    >>> read_overrides(pd.DataFrame([row])).entries[0].words
+    'by QA on 2026-02-01: bubble'
+    """
+    table = read_table(source, what="the overrides", aliases=ALIASES)
+    for name in ("action", "run", "by", "when", "why"):
+        if name not in table:
+            raise table.error(None, f"the overrides have no column '{name}': add it, and fill it in")
+    texts = {name: table.texts(name, required=name in ("action", "run", "by", "when", "why")) for name in ALIASES}
+    dates = table.datetimes("when")
+    entries = []
+    for at in range(len(table)):
+        one = {name: values[at] for name, values in texts.items()}
+        if one["action"] not in ACTIONS:
+            raise table.error(at, f"action '{one['action']}' is unknown: use {', '.join(ACTIONS)}")
+        if one["action"] in ("omit", "restore") and not (one["well"] or one["sample"]):
+            raise table.error(at, f"'{one['action']}' names no well and no sample: fill one in")
+        if one["action"] == "accept" and one["rule"] in _NEVER:
+            raise table.error(at, f"rule '{one['rule']}' cannot be accepted: without it no number can be read")
+        if one["action"] == "accept" and one["rule"] not in KNOWN:
+            raise table.error(at, f"'accept' needs a rule, and '{one['rule']}' is none: use one of {', '.join(KNOWN)}")
+        try:
+            one["well"] = well_of(one["well"]) if one["well"] else ""
+        except ValueError as err:
+            raise table.error(at, str(err)) from None
+        one["when"] = str(dates[at].astype("datetime64[m]")).removesuffix("T00:00")
+        entries.append(Override(row=table.rows[at], **one))
+    sha256 = "" if isinstance(source, pd.DataFrame) else sha256_file(source)
+    return Overrides(tuple(entries), table.file, table.sheet, sha256)
