@@ -28,7 +28,7 @@ class Plates(_Section):
     run_id: Literal["stem", "folder"] = "stem"
     rules: str = "default"
     target: str | None = None
-    repeats: Literal["refuse", "first_valid", "mean"] = "refuse"
+    repeats: Literal["refuse", "original_unless_failed", "mean", "median_of_three"] = "refuse"
     replicate_mean: Literal["arithmetic", "geometric"] = "arithmetic"
     lloq_copies: float | None = None
     lod_copies: float | None = None

@@ -105,15 +105,11 @@ def test_qs1_figures(exports):
     assert first["copies"].item() == pytest.approx(6455.402377222366, rel=2e-4)
 
 
-def test_qs1_fails_a_stricter_r_squared(exports, tmp_path):
-    from ckinetics.assay import rules as rules_module
-
-    default = (Path(rules_module.__file__).parent / "rule_files" / "default.toml").read_text(encoding="utf-8")
-    strict = tmp_path / "strict.toml"
-    strict.write_text(default.replace("low = 0.98", "low = 0.99"), encoding="utf-8")
-    tree = quantify(read_plates(exports / QS1), rules=strict)
-    assert verdicts_of(tree, "r_squared")["outcome"].item() == Verdict.failed
-    assert child(tree, "curves")["accepted"].item() == Verdict.failed
+def test_qs1_fails_a_stricter_r_squared(exports):
+    tree = quantify(read_plates(exports / QS1), rules="strict")
+    found = verdicts_of(tree, "r_squared")
+    assert (found["low"].item(), found["outcome"].item()) == (0.99, Verdict.failed)
+    assert child(tree, "curves").isel(curve=0)["accepted"].item() == Verdict.failed
 
 
 def test_qs6pro_fails_its_efficiency_and_says_so(exports):
