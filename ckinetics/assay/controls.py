@@ -151,6 +151,8 @@ def reference_verdict(
 
 def dilution_verdicts(results: Sequence[SampleResult], rules: Rules) -> list[dict[str, Any]]:
     """Return the verdict on a sample's quantified levels at different dilutions on one run; none without these."""
+    if len(results) < 2:
+        return []
     runs: dict[str, list[SampleResult]] = defaultdict(list)
     for result in results:
         if result.status is Status.quantified:

@@ -17,7 +17,7 @@ import numpy as np
 from .curves import Curve
 
 _LARGEST_SUM = 2000.0  # molecules above which their number is as good as continuous
-_HALF_WIDTH = 8.0  # of the sum over n, in standard deviations of what the Cq says
+_HALF_WIDTH = 7.0  # of the sum over n, in standard deviations of what the Cq says
 _LEAST_SD = 1e-4  # of ln(n): a Cq without any error would say a number that is not whole
 
 
@@ -175,7 +175,7 @@ def _cross(moments: Callable[[float], tuple[float, float, float]], best: float, 
     inside, outside = best, best + 2.0 * step
     while moments(outside)[0] > target:
         inside, outside = outside, outside + 2.0 * (outside - best)
-    theta = 0.5 * (inside + outside)
+    theta = inside + 0.98 * (outside - inside)  # near where a parabola would cross
     for _ in range(100):
         value, slope, _ = moments(theta)
         if value > target:
@@ -185,7 +185,7 @@ def _cross(moments: Callable[[float], tuple[float, float, float]], best: float, 
         newton = theta - (value - target) / slope if slope != 0 else math.nan
         between = min(inside, outside) < newton < max(inside, outside)
         following = newton if between else 0.5 * (inside + outside)
-        if abs(following - theta) < 1e-9:
+        if abs(following - theta) < 1e-8:
             return following
         theta = following
     return theta

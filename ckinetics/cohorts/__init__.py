@@ -1,6 +1,8 @@
 """The cohort: build, validate, select, align, save and load."""
 
 from .build import assemble, cohort, entry_table, exclude, patient_table
+from .cdisc import read_pc
+from .cdisc_writing import PCTables, write_pc
 from .profiles import (
     controlled_matrix,
     kinetics_from_arrays,
@@ -15,6 +17,7 @@ from .validation import find_faults, validate
 
 __all__ = [
     "Alignment",
+    "PCTables",
     "align_patients",
     "assemble",
     "cohort",
@@ -29,8 +32,10 @@ __all__ = [
     "profiles_from_table",
     "profiles_of",
     "read_kinetics",
+    "read_pc",
     "save",
     "select",
     "to_tables",
     "validate",
+    "write_pc",
 ]

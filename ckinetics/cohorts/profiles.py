@@ -224,7 +224,7 @@ def kinetics_from_arrays(
     present = np.isfinite(times)
     for at in np.argwhere(present & _wrong_limits(**bounds))[:1]:
         try:
-            _check_limits({name: float(bound[*at]) for name, bound in bounds.items()})
+            check_limits({name: float(bound[*at]) for name, bound in bounds.items()})
         except InputError as err:
             raise InputError(f"patient '{names[at[0]]}', sample {at[1] + 1}: {err.message}") from None
     status = np.where(np.isnan(levels), Status.missing, Status.quantified)
@@ -399,8 +399,8 @@ def _levels(source: Table, frame: pd.DataFrame, defaults: Mapping[str, float | N
             given = float(own[name][position])
             limits[name] = given if not np.isnan(given) or default is None else float(default)
         try:
-            code, value = _parse_level(text, limits, stated={n: not np.isnan(own[n][position]) for n in own})
-            _check_limits(limits)
+            code, value = parse_level(text, limits, stated={n: not np.isnan(own[n][position]) for n in own})
+            check_limits(limits)
         except InputError as err:
             raise source.error(position, err.message) from None
         level[position], status[position] = value, code
@@ -416,7 +416,8 @@ def _wrong_limits(lod: Any, lloq: Any, uloq: Any) -> Any:
     return wrong[0] | wrong[1] | wrong[2] | (lod > lloq * (1 + 1e-12)) | (lloq >= uloq)
 
 
-def _check_limits(limits: Mapping[str, float]) -> None:
+def check_limits(limits: Mapping[str, float]) -> None:
+    """Refuse limits (lod, lloq, uloq) that are not positive and finite, or not in order."""
     if not _wrong_limits(**limits):
         return
     for name, limit in limits.items():
@@ -435,8 +436,11 @@ def _level_texts(source: Table) -> list[str]:
     return out
 
 
-def _parse_level(text: str, limits: dict[str, float], stated: Mapping[str, bool]) -> tuple[Status, float]:
-    """Return status and level of one cell; limits that the cell states are put into `limits`."""
+def parse_level(text: str, limits: dict[str, float], stated: Mapping[str, bool]) -> tuple[Status, float]:
+    """Return status and level of one cell; limits that the cell states are put into `limits`.
+
+    A limit that the cell states must be the one that is `stated` elsewhere for the same sample.
+    """
     folded = re.sub(r"\s+", " ", text.lower())
     if folded in MISSING_WORDS:
         return Status.missing, np.nan
