@@ -25,6 +25,7 @@ _HOMES = {
     "cautions_table": "noncompartmental",
     "cohort": "cohorts",
     "content_hash": "provenance",
+    "detection_limit": "assay",
     "exclude": "cohorts",
     "exposure_correlation": "exposure",
     "exposure_response": "exposure",
@@ -36,8 +37,10 @@ _HOMES = {
     "load_model": "modeling",
     "nca": "noncompartmental",
     "peaks": "exposure",
+    "quantification_limit": "assay",
     "quantify": "assay",
     "read_kinetics": "cohorts",
+    "read_pc": "cohorts",
     "read_plates": "assay",
     "reasons_table": "noncompartmental",
     "report": "reporting",
@@ -47,8 +50,13 @@ _HOMES = {
     "simulate": "simulation",
     "simulate_study": "study",
     "summary": "reporting",
+    "to_cells_per_ul": "assay",
+    "to_copies_per_cell": "assay",
+    "to_copies_per_ul": "assay",
     "to_tables": "cohorts",
     "validate": "cohorts",
+    "vector_copy_number": "assay",
+    "write_pc": "cohorts",
 }
 _MODULES = ("errors", "plot", "schema", "units")
 

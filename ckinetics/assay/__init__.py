@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from .curves import Curve, fit_curve
+from .conversions import to_cells_per_ul, to_copies_per_cell, to_copies_per_ul, vector_copy_number
+from .curves import Curve, fit_curve, fit_weighted_curve
+from .detection import detection_limit
 from .inspection import inspect_file
+from .overrides import read_overrides
 from .plates import read_plates
+from .precision import quantification_limit
 from .quantification import quantify
 from .rules import Rules, load_rules
 from .sample_sheet import SampleSheet, read_sample_sheet
@@ -13,10 +17,18 @@ __all__ = [
     "Curve",
     "Rules",
     "SampleSheet",
+    "detection_limit",
     "fit_curve",
+    "fit_weighted_curve",
     "inspect_file",
     "load_rules",
+    "quantification_limit",
     "quantify",
+    "read_overrides",
     "read_plates",
     "read_sample_sheet",
+    "to_cells_per_ul",
+    "to_copies_per_cell",
+    "to_copies_per_ul",
+    "vector_copy_number",
 ]
