@@ -16,8 +16,29 @@ A patient that cannot be computed is not an exception: it is NaN with a coded re
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+# Characters that move the cursor, colour a terminal, reverse what is read, or are not seen.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f\x80-\x84\x86-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
+_LONGEST = 2000
+
+
+def one_line(text: str) -> str:
+    r"""Return text as it can stand in a message: one line, nothing that is not seen, and not endless.
+
+    Examples
+    --------
+    >>> one_line("S1\n\u202eS2")
+    'S1 \\u202eS2'
+    """
+    if len(text) > 4 * _LONGEST:
+        text = f"{text[: 2 * _LONGEST]} … {text[-_LONGEST:]}"
+    seen = _UNSEEN.sub(lambda found: repr(found[0])[1:-1], " ".join(text.split()))
+    return seen if len(seen) <= _LONGEST else f"{seen[: _LONGEST - 500]} … {seen[-490:]}"
 
 
 class CkineticsError(Exception):
@@ -43,6 +64,7 @@ class InputError(CkineticsError, ValueError):
         sheet: str | None = None,
         row: int | str | None = None,
     ) -> None:
+        message = one_line(message)
         self.message = message
         self.file = None if file is None else str(file)
         self.sheet = sheet or None
@@ -52,9 +74,9 @@ class InputError(CkineticsError, ValueError):
     def __str__(self) -> str:
         where = []
         if self.file:
-            where.append(Path(self.file).name)
+            where.append(one_line(Path(self.file).name))
         if self.sheet:
-            where.append(f"sheet '{self.sheet}'")
+            where.append(f"sheet '{one_line(self.sheet)}'")
         if self.row is not None:
             where.append(f"row {self.row}")
         return f"{', '.join(where)}: {self.message}" if where else self.message
@@ -103,7 +125,9 @@ class ValidationError(InputError):
         if len(self.faults) > self.SHOWN:
             lines.append(f"  - and {len(self.faults) - self.SHOWN} more (see .faults)")
         count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
-        super().__init__(f"the cohort has {count}:\n" + "\n".join(lines))
+        super().__init__(f"the cohort has {count}")
+        self.message = f"{self.message}:\n" + "\n".join(lines)
+        self.args = (self.message,)
 
 
 class StaleResultError(InputError):

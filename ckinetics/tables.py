@@ -9,8 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -20,9 +19,14 @@ import numpy as np
 import pandas as pd
 
 from .errors import FileFormatError, InputError
+from .workbooks import MOST_CELLS, MOST_COLUMNS, OLE, ZIPS, Workbook
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "nat", ".", "null", "none", "missing", "<na>"})
+MOST_TEXT_BYTES = 64 * 2**20
+_MOST_ROWS = 2**20
 _ENCODINGS = ("utf-8-sig", "cp1252")
+# What a spreadsheet takes for a formula, or what would hide it; full-width signs count too.
+_FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
 
 
 @dataclass(frozen=True)
@@ -241,29 +245,120 @@ def _cells(path: Path, what: str) -> tuple[list[tuple[int, list[Any]]], str, str
     if not path.is_file():
         raise FileFormatError(f"{what} '{path}' is not there: check the path")
     try:
-        raw = path.read_bytes()
+        size = path.stat().st_size
+        raw = path.read_bytes() if size <= MOST_TEXT_BYTES else b""
     except OSError as err:
         raise FileFormatError(f"the file cannot be opened ({err.strerror or err})", file=name) from None
+    if size > MOST_TEXT_BYTES:
+        raise FileFormatError(f"{what} is larger than {MOST_TEXT_BYTES >> 20} MB: check where it is from", file=name)
     if not raw.strip():
         raise FileFormatError("the file is empty", file=name)
-    if raw[:4] == b"PK\x03\x04" or raw[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
+    if raw.startswith((*ZIPS, OLE)):
         return _workbook_cells(raw, name)
-    if b"\x00" in raw[:4096] and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+    if b"\x00" in raw and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise FileFormatError(f"{what} is neither a text table nor a workbook", file=name)
     text = decode(raw, name)
-    lines = text.splitlines()
-    sample = "\n".join(line for line in lines[:20] if line.strip())
-    delimiter = max(",;\t", key=sample.count)
-    records: list[tuple[int, list[Any]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    start = 1
+    sample = "\n".join([line for line in first_lines(text) if line.strip()][:20])
+    records = text_rows(text, max(",;\t", key=sample.count), name)
+    return [(number, [csv_plain(cell) for cell in cells]) for number, cells in records], name, ""
+
+
+def first_lines(text: str) -> list[str]:
+    """Return the lines at the beginning of a text, from which its delimiter is told."""
+    lines = text[: MOST_COLUMNS * 16].splitlines()
+    return lines if len(text) <= MOST_COLUMNS * 16 else lines[:-1] or lines
+
+
+def text_rows(text: str, delimiter: str, file: str | Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of delimited text, each with the number of its first line.
+
+    Raises
+    ------
+    FileFormatError
+        A line cannot be split, a quote is never closed, or there are more cells than in any table.
+    """
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=delimiter)
+    start, left = 1, MOST_CELLS
     try:
-        for record in reader:
-            records.append((start, list(record)))
+        for cells in reader:
+            left -= len(cells)
+            if start > _MOST_ROWS or len(cells) > MOST_COLUMNS or left < 0:
+                raise FileFormatError(
+                    "there are more rows or columns than in any table: check where the file is from",
+                    file=file,
+                    row=start,
+                )
+            if lines.ended:  # a row that was still open at the end
+                raise FileFormatError(
+                    "a quote is opened and never closed: the file is cut off or damaged, export it again",
+                    file=file,
+                    row=start,
+                )
+            yield start, cells
             start = reader.line_num + 1
     except csv.Error as err:
-        raise FileFormatError(f"{what} cannot be read as a text table: {err}", file=name, row=start) from None
-    return records, name, ""
+        raise FileFormatError(
+            f"the line cannot be split into cells ({err}): the file is damaged or of another kind, export it again",
+            file=file,
+            row=start,
+        ) from None
+
+
+class _Lines:
+    """The lines of a text, and whether more were asked for than there are."""
+
+    def __init__(self, text: str) -> None:
+        self.stream = io.StringIO(text, newline="")
+        self.ended = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self.stream.readline()
+        if not line:
+            self.ended = True
+            raise StopIteration
+        return line
+
+
+def csv_text(cell: Any) -> str:
+    """Return a cell as it is written to a CSV that a person may open in a spreadsheet.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, which `csv_plain` takes off again;
+    numbers stay numbers.
+
+    Parameters
+    ----------
+    cell
+        Text, a number, a date, or nothing (None, NaN, NaT), which is an empty cell.
+
+    Examples
+    --------
+    >>> csv_text("=HYPERLINK(1)"), csv_text("S1"), csv_text(-3.5), csv_text(float("nan"))
+    ("'=HYPERLINK(1)", 'S1', '-3.5', '')
+    >>> csv_plain(csv_text("-RT"))
+    '-RT'
+    """
+    if isinstance(cell, str):
+        return "'" + cell if _FORMULA.match(cell) else cell
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return "" if np.isnat(cell) else str(cell)
+    if isinstance(cell, np.generic):
+        cell = cell.item()  # a numpy number spells its type out
+    if cell is None or cell is pd.NaT or cell is pd.NA or (isinstance(cell, float) and cell != cell):
+        return ""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, (datetime, date)):
+        return cell.isoformat()
+    return repr(cell) if isinstance(cell, float) else str(cell)
+
+
+def csv_plain(text: str) -> str:
+    """Return the text of a cell without the apostrophe that `csv_text` put in front."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
 def decode(raw: bytes, file: str | Path) -> str:
@@ -290,17 +385,11 @@ def decode(raw: bytes, file: str | Path) -> str:
 
 
 def _workbook_cells(raw: bytes, name: str) -> tuple[list[tuple[int, list[Any]]], str, str]:
-    from python_calamine import CalamineError, CalamineWorkbook
-
-    try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
-        for sheet in book.sheet_names:
-            cells = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
-            records = [(number, list(row)) for number, row in enumerate(cells, start=1)]
-            if any(_text(cell) for _, row in records for cell in row):
-                return records, name, sheet
-    except (CalamineError, zipfile.BadZipFile, OSError, ValueError) as err:
-        raise FileFormatError(f"the workbook is damaged or incomplete ({err}): export it again", file=name) from None
+    book = Workbook(raw, name)
+    for sheet in book.sheet_names:
+        records = list(enumerate(book.rows(sheet), start=1))
+        if any(_text(cell) for _, row in records for cell in row):
+            return records, name, sheet
     raise FileFormatError("the workbook has no sheet with data", file=name)
 
 

@@ -41,6 +41,8 @@ def text_of(cell: Any) -> str:
     """
     if type(cell) is str:  # nearly all cells are text, and there are many
         return cell.strip()
+    if type(cell) is str:  # nearly all cells
+        return cell.strip()
     if cell is None or cell is np.nan:
         return ""
     if isinstance(cell, bool):
@@ -95,6 +97,10 @@ def number_of(cell: Any, *, decimal: Decimal = "point") -> float:
     """
     if type(cell) is float:
         return cell
+    if type(cell) is float:
+        return cell
+    if cell == "":
+        return math.nan
     if isinstance(cell, bool):
         raise ValueError(f"'{cell}' is not a number")
     if isinstance(cell, (int, float, np.integer, np.floating)):

@@ -18,7 +18,8 @@ class Curve:
     """A standard curve, ``Cq = intercept + slope * log10(copies)``.
 
     All numbers are NaN where no line could be fitted; `n_wells`, `n_levels`, `lowest` and `highest` then
-    still say what there was.
+    still say what there was. `dispersion` is the factor by which the residuals of a weighted curve exceed the
+    variance of its noise model, 1 or more.
     """
 
     slope: float = math.nan
@@ -36,6 +37,7 @@ class Curve:
     log10_ss: float = math.nan
     method: str = "ols"
     sd0: float = math.nan
+    dispersion: float = 1.0
 
     @property
     def usable(self) -> bool:
@@ -166,7 +168,7 @@ def fit_weighted_curve(copies: np.ndarray, cq: np.ndarray, /, *, sd0: float) -> 
     cq : array of float
         Its Cq.
     sd0 : float
-        SD of Cq at high copies, positive.
+        SD of Cq at high copies; 0 is Poisson alone.
 
     Returns
     -------
@@ -200,11 +202,15 @@ def fit_weighted_curve(copies: np.ndarray, cq: np.ndarray, /, *, sd0: float) -> 
         mean_x, mean_y = float(weight @ x) / total, float(weight @ y) / total
         dx, dy = x - mean_x, y - mean_y
         sxx = float(weight @ dx**2)
+        if not sxx > 0:
+            return Curve(**counts)  # one level outweighs all others beyond what floating point can hold
         before, slope = slope, float(weight @ (dx * dy)) / sxx
         if not slope < 0:
             return Curve(**counts)
-        if abs(slope - before) <= 1e-13 * abs(slope):
+        if abs(slope - before) <= 1e-12 * abs(slope):
             break
+    else:
+        return Curve(**counts)  # weights and slope find no rest: no line rather than any
     intercept = mean_y - slope * mean_x
     residual = y - intercept - slope * x
     syy = float(weight @ dy**2)
@@ -219,6 +225,7 @@ def fit_weighted_curve(copies: np.ndarray, cq: np.ndarray, /, *, sd0: float) -> 
         slope_intercept_cov=-scale * mean_x / sxx,
         log10_mean=mean_x,
         log10_ss=n * sxx / total,
+        dispersion=scale,
         **counts,
     )
 

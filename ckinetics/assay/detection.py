@@ -1,189 +1,406 @@
-"""Limit of detection from a dilution series: single hit, probit, logistic, and whether each holds."""
+"""Limit of detection: the copies that a well shows with a given probability, by three models of a dilution series."""
 
 from __future__ import annotations
 
+import functools
 import math
-import warnings
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from ..errors import InputError
 from ..provenance import result_attrs
-from .dilution_series import Data, Series, read_series, same_data
+from .dilutions import Data, read_dilutions, twins
 
-MODELS = ("single_hit", "probit", "logistic")
-WELLS = (1, 2, 3, 4, 6, 8)
+Model = Literal["single_hit", "probit", "logistic"]
+MODELS: tuple[Model, ...] = ("single_hit", "probit", "logistic")
+REPLICATES = (1, 2, 3, 4, 5, 6, 8)
+_LEAST_EXPECTED = 0.5  # wells of the rarer kind that a level must lead one to expect, to count in the test
+_MISFIT = 0.05
+_FARTHEST = 12.0  # decades from the data beyond which an end of an interval is none
+
+
+@dataclass(frozen=True)
+class DetectionFit:
+    """One model of the probability of a signal; NaN, with a reason, where it cannot be fitted.
+
+    Attributes
+    ----------
+    hit_probability : k of the single-hit model
+    intercept, slope : of probit or logistic, on log10(copies)
+    log_likelihood, deviance, df, p_value : against a share of its own for each level
+    """
+
+    model: Model
+    hit_probability: float = math.nan
+    intercept: float = math.nan
+    slope: float = math.nan
+    log_likelihood: float = math.nan
+    deviance: float = math.nan
+    df: float = math.nan
+    p_value: float = math.nan
+    reason: str = ""
+
+    def probability(self, copies: np.ndarray) -> np.ndarray:
+        """Return the probability that a well of so many copies has a signal."""
+        x = np.log10(np.asarray(copies, dtype=np.float64))
+        return np.exp(_ln_shares(self.model, self._eta(x))[0])
+
+    def limit(self, probability: float) -> float:
+        """Return the copies at which a well has a signal with a probability."""
+        if self.reason:
+            return math.nan
+        eta = _eta_at(self.model, probability)
+        if self.model == "single_hit":
+            return math.exp(eta) / self.hit_probability
+        return float(10.0 ** min(max((eta - self.intercept) / self.slope, -300.0), 300.0))
+
+    def _eta(self, x: np.ndarray) -> np.ndarray:
+        if self.model == "single_hit":
+            return math.log(self.hit_probability) + math.log(10.0) * x
+        return self.intercept + self.slope * x
 
 
 def detection_limit(
-    data: Data,
-    /,
-    *,
-    target: str | None = None,
-    detect: float = 0.95,
-    interval: float = 0.95,
-    wells: tuple[int, ...] = WELLS,
+    data: Data, /, *, target: str | None = None, level: float = 0.95, interval: float = 0.95
 ) -> xr.Dataset:
-    """Estimate the limit of detection of an assay from wells at known copies.
+    """Estimate the limit of detection of an assay from a dilution series.
 
     Parameters
     ----------
     data : path, DataFrame or Dataset
-        A table with columns ``copies``, ``cq`` and, where there are several, ``target`` (a row without a Cq is a well
-        without a signal), or the wells of `read_plates`, whose standards are used.
+        A table with a row a well: ``copies``, and ``cq`` (empty or Undetermined: no signal) or ``detected`` (yes or
+        no), with ``target`` where there are several; or the wells of `read_plates`, whose standards and QCs are taken.
     target : str, optional
-        Only this target.
-    detect : float
-        Probability of detection at the limit.
+        One target; all when not given.
+    level : float
+        Probability of a signal at the limit.
     interval : float
-        Confidence of the intervals.
-    wells : tuple of int
-        Numbers of replicate wells: the effective limit is where at least one of so many has a signal.
+        Confidence of the two-sided interval.
 
     Returns
     -------
     Dataset
-        Dims ``target``, ``model`` ("single_hit", ``P = 1 - exp(-k copies)``; "probit" and "logistic" in log10(copies)),
-        ``wells``, ``level``. ``lod``, ``lod_low``, ``lod_high`` (copies/well; the interval is Wald's on the logarithm
-        of the limit, by the delta method); ``intercept``, ``slope`` and, of the single hit, ``hit_probability`` k;
-        ``deviance``, ``df``, ``p_value`` of the deviance against the levels themselves: a small one says that the
-        model does not hold; ``reason`` where there is no estimate. ``copies``, ``n_wells``, ``n_detected`` of each
-        level. The attribute ``cautions`` names targets that are one data set.
+        On (target, model): ``lod`` with ``low`` and ``high`` in copies per well, the parameters, ``deviance`` with
+        ``df`` and ``p_value``, and ``reason`` where there is no limit. ``lod_of_wells`` on (target, model, wells): the
+        copies per well at which at least one of so many wells has a signal. ``n_wells``, ``n_detected`` on (target,
+        copies), and ``fitted`` with the models. ``caution`` on target says what to doubt.
 
     Raises
     ------
     InputError
-        A faulty table, a target that is not there, or an option that makes no sense.
+        No wells of known copies, a signal without copies, or cells that cannot be read.
 
     Notes
     -----
-    Binomial regression of statsmodels, with links cloglog (offset ln(copies), so that its one coefficient is ln k),
-    probit and logit. Three copies a well is the floor of a LOD at 95 %, by Poisson alone.
+    ``single_hit``: ``P = 1 - exp(-k copies)``, where k is the share of the copies that give a signal alone in a well;
+    with k = 1 the limit at 95 % is 3.0 copies, which no assay can be below. ``probit`` and ``logistic`` are in
+    log10(copies). All by maximum likelihood; intervals by profile likelihood, which may be open at an end (0 or
+    infinite). Where every well has a signal, or none, the single-hit model still bounds the limit on one side.
+
+    The deviance is against a share of its own for each level. Levels at which a model expects less than half a
+    well of the rarer kind cannot speak against it and are not counted in ``df``, lest they hide a misfit.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> copies, seen = [1.0] * 20 + [5.0] * 20 + [20.0] * 20, [1] * 7 + [0] * 13 + [1] * 15 + [0] * 5 + [1] * 20
-    >>> table = pd.DataFrame({"copies": copies, "cq": [35.0 if one else None for one in seen]})
-    >>> found = detection_limit(table)
-    >>> round(found["lod"].sel(model="single_hit", wells=1).item(), 1)
-    9.3
+    >>> counts = {0.5: 8, 2: 17, 5: 20, 20: 20}  # of 20 wells each
+    >>> series = [(copies, well < seen) for copies, seen in counts.items() for well in range(20)]
+    >>> found = detection_limit(pd.DataFrame(series, columns=["copies", "detected"]))
+    >>> one = found.sel(model="single_hit").squeeze()
+    >>> round(one["hit_probability"].item(), 2), round(one["lod"].item(), 2)
+    (1.0, 3.01)
     """
-    for name, value in (("detect", detect), ("interval", interval)):
-        if not 0.5 <= value < 1:
-            raise InputError(f"{name} is {value:g}: give a probability from 0.5 up to 1")
-    if not wells or any(n < 1 for n in wells):
-        raise InputError(f"wells={wells} names no number of wells: give 1 or more")
-    series = read_series(data, target)
-    targets = [one.target for one in series]
-    depth = max(len(one.levels) for one in series)
+    for name, value in (("level", level), ("interval", interval)):
+        if not 0.0 < value < 1.0:
+            raise InputError(f"{name} is {value:g}: give a probability between 0 and 1, 0.95 for instance")
+    series, source = read_dilutions(data, target=target)
+    every = np.unique(np.concatenate([one.copies for one in series]))
+    at = ("target", "model")
     shape = (len(series), len(MODELS))
-    numbers = {
-        name: np.full(shape, np.nan) for name in ("intercept", "slope", "hit_probability", "deviance", "df", "p_value")
+    names = (
+        "lod", "low", "high", "hit_probability", "intercept", "slope", "log_likelihood", "deviance", "df", "p_value",
+    )  # fmt: skip
+    out = {name: np.full(shape, np.nan) for name in names}
+    reason = np.full(shape, "", dtype=object)
+    several = np.full((*shape, len(REPLICATES)), np.nan)
+    fitted = np.full((*shape, len(every)), np.nan)
+    counts = np.zeros((2, len(series), len(every)))
+    caution = np.full(len(series), "", dtype=object)
+    alike = twins(series)
+    for i, one in enumerate(series):
+        levels, n, seen = one.counts()
+        counts[:, i, np.searchsorted(every, levels)] = n, seen
+        notes = [alike[one.target]] if one.target in alike else []
+        for j, model in enumerate(MODELS):
+            fit = fit_detection(levels, n, seen, model)
+            low, high = limit_interval(fit, levels, n, seen, level, interval)
+            values = vars(fit) | {"lod": fit.limit(level), "low": low, "high": high}
+            for name in names:
+                out[name][i, j] = values[name]
+            reason[i, j] = fit.reason
+            several[i, j] = [fit.limit(-math.expm1(math.log1p(-level) / m)) for m in REPLICATES]
+            if not fit.reason:
+                fitted[i, j] = np.where(counts[0, i] > 0, fit.probability(every), np.nan)
+            if fit.p_value < _MISFIT:
+                notes.append(
+                    f"the {model} model does not describe the detection (deviance {fit.deviance:.3g}, df {fit.df:g}, "
+                    f"p {fit.p_value:.2g}): its limit and interval are doubtful"
+                )
+        caution[i] = "; ".join(notes)
+    copies = {"units": "copies/well"}
+    meanings: dict[str, dict[str, str]] = {
+        "lod": copies | {"long_name": f"copies with a signal in {level:.4g} of wells"},
+        "low": copies | {"long_name": f"lower end of its {interval:.4g} interval, profile likelihood"},
+        "high": copies | {"long_name": f"upper end of its {interval:.4g} interval, profile likelihood"},
+        "hit_probability": {"long_name": "share of copies that give a signal alone in a well", "units": "1"},
+        "intercept": {"long_name": "intercept, at one copy"},
+        "slope": {"long_name": "slope, per log10(copies)"},
+        "log_likelihood": {"long_name": "maximum of the log-likelihood"},
+        "deviance": {"long_name": "deviance against a share of its own for each level"},
+        "df": {"long_name": "levels that can speak against the model, less its parameters"},
+        "p_value": {"long_name": "probability of a deviance so great or greater under the model"},
     }
-    limits = {name: np.full((*shape, len(wells)), np.nan) for name in ("lod", "lod_low", "lod_high")}
-    reasons = np.full(shape, "", dtype=object)
-    tables = {name: np.full((len(series), depth), np.nan) for name in ("copies", "n_wells", "n_detected")}
-    for at, one in enumerate(series):
-        counts = _counts(one)
-        for name, column in zip(tables, counts, strict=True):
-            tables[name][at, : len(column)] = column
-        for which, model in enumerate(MODELS):
-            fit = _fit(model, *counts)
-            reasons[at, which] = fit.pop("reason")
-            ends = fit.pop("ends", None)
-            for name, value in fit.items():
-                numbers[name][at, which] = value
-            if ends is not None:
-                for place, n in enumerate(wells):
-                    found = _limit(model, *ends, detect, n, interval)
-                    for name, value in zip(limits, found, strict=True):
-                        limits[name][at, which, place] = value
-    units = {"units": "copies/well"}
-    settings = {"target": target, "detect": detect, "interval": interval, "wells": list(wells)}
-    return xr.Dataset(
-        {
-            **{name: (("target", "model", "wells"), array, units) for name, array in limits.items()},
-            **{name: (("target", "model"), array) for name, array in numbers.items()},
-            "reason": (("target", "model"), reasons),
-            **{name: (("target", "level"), array) for name, array in tables.items()},
-        },
-        coords={
-            "target": np.array(targets, dtype=object),
-            "model": np.array(MODELS, dtype=object),
-            "wells": list(wells),
-        },
-        attrs=result_attrs(title="limit of detection", settings=settings) | {"cautions": "; ".join(same_data(series))},
-    )
+    variables: dict[str, Any] = {name: (at, out[name], meanings[name]) for name in names}
+    variables |= {
+        "reason": (at, reason, {"long_name": "why there is no limit"}),
+        "lod_of_wells": (
+            (*at, "wells"),
+            several,
+            copies | {"long_name": f"copies per well with a signal in at least one of the wells, {level:.4g}"},
+        ),
+        "n_wells": (("target", "copies"), counts[0], {"long_name": "wells"}),
+        "n_detected": (("target", "copies"), counts[1], {"long_name": "wells with a signal"}),
+        "fitted": ((*at, "copies"), fitted, {"long_name": "probability of a signal by the model"}),
+        "n_blank": (
+            "target",
+            np.array([float(one.n_blank) for one in series]),
+            {"long_name": "wells without copies and without a signal, which are in no model"},
+        ),
+        "caution": ("target", caution, {"long_name": "what to doubt"}),
+    }
+    coords = {
+        "target": np.array([one.target for one in series], dtype=object),
+        "model": np.array(MODELS, dtype=object),
+        "wells": np.array(REPLICATES),
+        "copies": ("copies", every, copies),
+    }
+    settings = {"target": target, "level": level, "interval": interval, "interval_kind": "profile likelihood"}
+    return xr.Dataset(variables, coords, result_attrs(title="limit of detection", settings=settings, source=source))
 
 
-def _counts(series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return levels, wells of each, and wells with a signal."""
-    levels = series.levels
-    sizes = np.array([len(series.at(level)) for level in levels], dtype=np.float64)
-    seen = np.array([np.isfinite(series.at(level)).sum() for level in levels], dtype=np.float64)
-    return levels, sizes, seen
+def fit_detection(copies: np.ndarray, n: np.ndarray, seen: np.ndarray, model: Model) -> DetectionFit:
+    """Fit one model to the wells with a signal of each level.
+
+    Parameters
+    ----------
+    copies, n, seen : array of float
+        Copies of each level, positive and ascending, its wells, and those with a signal.
+    model : {"single_hit", "probit", "logistic"}
+        The model.
+
+    Examples
+    --------
+    >>> fit = fit_detection(np.array([1.0, 5.0, 10.0]), np.full(3, 96.0), np.array([25.0, 59.0, 96.0]), "single_hit")
+    >>> round(fit.hit_probability, 3), round(fit.limit(0.95), 1)
+    (0.268, 11.2)
+    """
+    lowest, highest = copies[0], copies[-1]
+    if (seen == n).all():
+        return DetectionFit(model, reason=f"every well has a signal: add levels below {lowest:g} copies")
+    if not seen.any():
+        return DetectionFit(model, reason=f"no well has a signal: add levels above {highest:g} copies")
+    x = np.log10(copies)
+    if model == "single_hit":
+        start, fixed = np.array([-math.log(float((n * copies).sum() / seen.sum()))]), math.log(10.0) * x
+        design = np.ones((len(x), 1))
+    else:
+        # A slope has an end only where a well without a signal lies above one with.
+        if not copies[seen < n].max() > copies[seen > 0].min():
+            return DetectionFit(
+                model,
+                reason="signal and silence meet at one level: add levels near it, where some wells have a signal",
+            )
+        centre = float((n * x).sum() / n.sum())
+        start, fixed = np.zeros(2), np.zeros(len(x))
+        design = np.column_stack([np.ones(len(x)), x - centre])
+    beta = _maximise(model, design, fixed, n, seen, start)
+    if beta is None:
+        return DetectionFit(model, reason="the likelihood has no maximum that can be found")
+    eta = design @ beta + fixed
+    ln_p, ln_q = _ln_shares(model, eta)
+    top = float(_times(seen, ln_p) + _times(n - seen, ln_q))
+    share = seen / n
+    with np.errstate(divide="ignore"):
+        own = float(_times(seen, np.log(share)) + _times(n - seen, np.log1p(-share)))
+    deviance = max(2.0 * (own - top), 0.0)
+    telling = n * np.exp(np.minimum(ln_p, ln_q)) >= _LEAST_EXPECTED
+    df = float(max(int(telling.sum()) - len(beta), 0))
+    shown: dict[str, float]
+    if model == "single_hit":
+        shown = {"hit_probability": math.exp(beta[0])}
+    elif not beta[1] > 0:
+        return DetectionFit(model, reason="the share of wells with a signal does not rise with copies")
+    else:
+        shown = {"intercept": float(beta[0] - beta[1] * centre), "slope": float(beta[1])}
+    p_value = _chi2_tail(deviance, df) if df > 0 else math.nan
+    return DetectionFit(model, log_likelihood=top, deviance=deviance, df=df, p_value=p_value, **shown)
 
 
-def _fit(model: str, copies: np.ndarray, n: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
-    """Fit one model to the counts of the levels."""
-    import statsmodels.api as sm
+def limit_interval(
+    fit: DetectionFit, copies: np.ndarray, n: np.ndarray, seen: np.ndarray, level: float, interval: float
+) -> tuple[float, float]:
+    """Return the profile-likelihood interval of the copies at which a well has a signal with probability `level`.
+
+    Each limit that is tried fixes one parameter; the other, where there is one, is chosen best for it. An end that
+    lies more than 12 decades away is none: 0 or infinite.
+    """
+    x = np.log10(copies)
+    at = _eta_at(fit.model, level)
+
+    def profile(limit: float) -> float:
+        if fit.model == "single_hit":
+            return _likelihood(fit.model, at + math.log(10.0) * (x - limit), n, seen)
+        return _best_slope(fit.model, at, x - limit, n, seen)
+
+    drop = 0.5 * _chi2_quantile(interval)
+    if not fit.reason:
+        top, best = fit.log_likelihood, math.log10(fit.limit(level))
+        return tuple(10.0 ** _end(profile, best, top - drop, sign) for sign in (-1.0, 1.0))  # type: ignore[return-value]
+    if fit.model == "single_hit" and (seen == n).all():  # the likelihood is 1 at a limit of 0
+        return 0.0, 10.0 ** _end(profile, float(x[0]) - _FARTHEST, -drop, 1.0)
+    if fit.model == "single_hit" and not seen.any():
+        return 10.0 ** _end(profile, float(x[-1]) + _FARTHEST, -drop, -1.0), math.inf
+    return math.nan, math.nan
+
+
+def _end(profile: Callable[[float], float], best: float, target: float, sign: float) -> float:
+    """Return where the profile falls to `target` on one side of `best`, infinite where it does not."""
+    from scipy.optimize import brentq
+
+    inside, step = best, 0.05
+    while True:
+        outside = inside + sign * step
+        if profile(outside) < target:
+            return float(brentq(lambda limit: profile(limit) - target, inside, outside, xtol=1e-10))
+        inside, step = outside, step * 1.5
+        if abs(outside - best) > 2.0 * _FARTHEST:
+            return sign * math.inf
+
+
+def _best_slope(model: Model, at: float, apart: np.ndarray, n: np.ndarray, seen: np.ndarray) -> float:
+    """Return the likelihood at the best slope above 0 of a line that is `at` where `apart` is 0."""
+    from scipy.optimize import brentq
+
+    def gradient(ln_slope: float) -> float:
+        eta = at + math.exp(ln_slope) * apart
+        return float((apart * _score(model, eta, n, seen)).sum())
+
+    low, high = -12.0, 8.0
+    if gradient(low) <= 0:
+        best = low
+    elif gradient(high) >= 0:
+        best = high
+    else:
+        best = brentq(gradient, low, high, xtol=1e-10)
+    return _likelihood(model, at + math.exp(best) * apart, n, seen)
+
+
+def _maximise(
+    model: Model, design: np.ndarray, fixed: np.ndarray, n: np.ndarray, seen: np.ndarray, start: np.ndarray
+) -> np.ndarray | None:
+    """Return the maximum of a likelihood that is concave, by Fisher's scoring with halved steps."""
+    beta, value = start, _likelihood(model, design @ start + fixed, n, seen)
+    for _ in range(500):
+        eta = design @ beta + fixed
+        information = (design.T * _weights(model, eta, n)) @ design
+        score = design.T @ _score(model, eta, n, seen)
+        try:
+            step = np.linalg.solve(information, score)
+        except np.linalg.LinAlgError:
+            return None
+        if not np.isfinite(step).all():
+            return None
+        if float(score @ step) < 1e-20:
+            return beta
+        for _ in range(60):
+            trial = _likelihood(model, design @ (beta + step) + fixed, n, seen)
+            if trial >= value:
+                break
+            step = step / 2.0
+        else:
+            return beta  # no step gains anything: at the maximum, up to rounding
+        beta, value = beta + step, trial
+    return None
+
+
+def _likelihood(model: Model, eta: np.ndarray, n: np.ndarray, seen: np.ndarray) -> float:
+    ln_p, ln_q = _ln_shares(model, eta)
+    return _times(seen, ln_p) + _times(n - seen, ln_q)
+
+
+def _times(count: np.ndarray, ln: np.ndarray) -> float:
+    """Return the sum of counts times logarithms, where 0 times anything is 0."""
+    return float(np.where(count > 0, count * np.where(count > 0, ln, 0.0), 0.0).sum())
+
+
+def _ln_shares(model: Model, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ln P and ln(1 - P)."""
+    from scipy.special import log_ndtr
+
+    if model == "probit":
+        return log_ndtr(eta), log_ndtr(-eta)
+    if model == "logistic":
+        return -np.logaddexp(0.0, -eta), -np.logaddexp(0.0, eta)
+    rate = np.exp(np.clip(eta, -700.0, 700.0))
+    return np.log(-np.expm1(-rate)), -rate
+
+
+def _ln_density(model: Model, eta: np.ndarray) -> np.ndarray:
+    """Return ln(dP/d eta)."""
+    if model == "probit":
+        return -0.5 * eta**2 - 0.5 * math.log(2.0 * math.pi)
+    if model == "logistic":
+        return -np.logaddexp(0.0, eta) - np.logaddexp(0.0, -eta)
+    eta = np.clip(eta, -700.0, 700.0)
+    return eta - np.exp(eta)
+
+
+def _score(model: Model, eta: np.ndarray, n: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the derivative of the log-likelihood of each level by eta."""
+    ln_p, ln_q = _ln_shares(model, eta)
+    ln_f = _ln_density(model, eta)
+    # Mills' ratios grow without end where their count is 0.
+    up = np.where(seen > 0, seen * np.exp(np.minimum(ln_f - ln_p, 700.0)), 0.0)
+    down = np.where(n > seen, (n - seen) * np.exp(np.minimum(ln_f - ln_q, 700.0)), 0.0)
+    return np.asarray(up - down)
+
+
+def _weights(model: Model, eta: np.ndarray, n: np.ndarray) -> np.ndarray:
+    ln_p, ln_q = _ln_shares(model, eta)
+    return np.asarray(n * np.exp(np.clip(2.0 * _ln_density(model, eta) - ln_p - ln_q, -700.0, 700.0)))
+
+
+def _eta_at(model: Model, probability: float) -> float:
+    """Return the eta of a probability."""
+    from scipy.special import logit, ndtri
+
+    if model == "probit":
+        return float(ndtri(probability))
+    return float(logit(probability)) if model == "logistic" else math.log(-math.log1p(-probability))
+
+
+@functools.lru_cache(maxsize=64)
+def _chi2_quantile(probability: float) -> float:
     from scipy.stats import chi2
 
-    if (seen == n).all() or not seen.any():
-        which = "every well has a signal: measure fewer copies" if seen.any() else "no well has a signal"
-        return {"reason": which}
-    free = 1 if model == "single_hit" else 2
-    partly = int(((seen > 0) & (seen < n)).sum())
-    if free == 2 and (len(copies) < 3 or partly < 1):
-        return {"reason": "a slope needs three levels, one of them with a signal in a part of its wells"}
-    links = {"single_hit": sm.families.links.CLogLog(), "probit": sm.families.links.Probit()}
-    family = sm.families.Binomial(link=links.get(model, sm.families.links.Logit()))
-    counts = np.column_stack([seen, n - seen])
-    if free == 1:
-        regression = sm.GLM(counts, np.ones((len(copies), 1)), family=family, offset=np.log(copies))
-    else:
-        regression = sm.GLM(counts, sm.add_constant(np.log10(copies), has_constant="add"), family=family)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            result = regression.fit(maxiter=200, tol=1e-12)
-    except Exception as err:  # statsmodels says of separation by warnings and by errors of several kinds
-        return {"reason": f"the model cannot be fitted to these wells ({' '.join(str(err).split())[:80]})"}
-    parameters = np.asarray(result.params, dtype=np.float64)
-    slope = float(parameters[1]) if free == 2 else 1.0
-    if not slope > 0:
-        return {"reason": "detection does not rise with the copies"}
-    df = len(copies) - free
-    return {
-        "reason": "",
-        "intercept": float(parameters[0]),
-        "slope": slope,
-        "hit_probability": math.exp(float(parameters[0])) if free == 1 else math.nan,
-        "deviance": float(result.deviance),
-        "df": float(df),
-        "p_value": float(chi2.sf(result.deviance, df)) if df > 0 else math.nan,
-        "ends": (parameters, np.asarray(result.cov_params(), dtype=np.float64)),
-    }
+    return float(chi2.ppf(probability, 1))
 
 
-def _limit(
-    model: str, parameters: np.ndarray, covariance: np.ndarray, detect: float, n: int, interval: float
-) -> tuple[float, float, float]:
-    """Return where one of n wells is seen with probability `detect`, and the interval."""
-    from scipy.stats import norm
+def _chi2_tail(value: float, df: float) -> float:
+    from scipy.special import chdtrc
 
-    one = -math.expm1(math.log1p(-detect) / n)  # of each well
-    z = float(norm.ppf(0.5 + interval / 2.0))
-    if model == "single_hit":
-        # ln(limit) = ln(-ln(1 - one)) - ln k
-        ln, se = math.log(-math.log1p(-one)) - float(parameters[0]), math.sqrt(float(covariance[0, 0]))
-    else:
-        quantile = float(norm.ppf(one)) if model == "probit" else math.log(one / (1.0 - one))
-        a, b = float(parameters[0]), float(parameters[1])
-        x = (quantile - a) / b
-        gradient = np.array([-1.0 / b, -x / b])
-        ln, se = x * math.log(10.0), math.sqrt(float(gradient @ covariance @ gradient)) * math.log(10.0)
-    return math.exp(ln), math.exp(ln - z * se), math.exp(ln + z * se)
+    return float(chdtrc(df, value))

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import InputError
 from .curves import Curve
 
-_LARGEST_SUM = 2000.0  # molecules above which their number is as good as continuous
+_LARGEST_SUM = 1000.0  # molecules above which their number is as good as continuous
 _HALF_WIDTH = 7.0  # of the sum over n, in standard deviations of what the Cq says
 _LEAST_SD = 1e-4  # of ln(n): a Cq without any error would say a number that is not whole
+_GREATEST_SD = 1.0  # of ln(n): beyond, a Cq says nothing of copies
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class HitEstimate:
     ln_se : standard error of ln(copies), from the observed information
     p_silent : probability of at least so many silent wells at `copies`
     naive_arithmetic, naive_geometric : means of the wells with a signal, for comparison only
+    reason : why there is no estimate; `copies` is then NaN
     """
 
     copies: float
@@ -40,6 +43,7 @@ class HitEstimate:
     p_silent: float = math.nan
     naive_arithmetic: float = math.nan
     naive_geometric: float = math.nan
+    reason: str = ""
 
 
 def hit_estimate(
@@ -72,13 +76,13 @@ def hit_estimate(
     Returns
     -------
     HitEstimate
-        All NaN where the curve is not usable or there is no well. Without any signal `copies` and `low` are 0 and
-        `high` is exact: ``exp(-k n high) = (1 - level)/2``.
+        NaN with a reason where the curve is not usable, its noise is above a factor e of copies, or there is no
+        well. Without any signal `copies` and `low` are 0 and `high` is exact: ``exp(-k n high) = (1 - level)/2``.
 
     Notes
     -----
     ``log L = -k L n_silent + sum log sum_n Poisson(n; k L) Normal(Cq; a + b log10(n/k), sd0)``, n from 1. Above
-    2000 molecules the inner sum is a normal of ln(n) with variance ``(ln(1+E) sd0)^2 + 1/n``.
+    1000 molecules the inner sum is a normal of ln(n) with variance ``(ln(1+E) sd0)^2 + 1/n``.
 
     Examples
     --------
@@ -91,18 +95,27 @@ def hit_estimate(
     seen = np.asarray(cq, dtype=np.float64)
     n = len(seen) + n_silent
     k = hit_probability
-    if not curve.usable or n == 0:
-        return HitEstimate(math.nan, math.nan, math.nan)
+    if not 0.0 < k < math.inf:
+        raise InputError(f"hit_probability is {k:g}: give the share of copies that give a signal, 1 for all of them")
+    if not curve.usable:
+        return _nothing("the curve is not usable")
+    if n == 0:
+        return _nothing("there is no well")
+    if not np.isfinite(seen).all():
+        return _nothing("a Cq is no number")
     if not len(seen):
         return HitEstimate(0.0, 0.0, -math.log((1.0 - level) / 2.0) / (k * n), p_silent=1.0)
     read = curve.copies(seen)
     sd = max(curve.ln_gain * sd0, _LEAST_SD)
-    wells = [_well(float(value) * k, sd) for value in read]
+    if not sd <= _GREATEST_SD:
+        return _nothing(f"noise of {sd0:g} cycles is {sd:.2g} in ln(copies) on this curve: its Cq say no copies")
+    top_mean = k * float(read.max()) * math.exp(4.0 * sd)
+    wells = [_well(float(value) * k, sd, top_mean) for value in read]
 
     def moments(theta: float) -> tuple[float, float, float]:
         """Return the log-likelihood of theta = ln(k L), its slope, and its curvature with the sign turned."""
         mean = math.exp(theta)
-        total, slope, bend = -n * mean, -n * mean, n * mean
+        total, slope, bend = -n_silent * mean, -n_silent * mean, n_silent * mean
         for well in wells:
             value, first, second = well(theta)
             total, slope, bend = total + value, slope + first, bend - second
@@ -125,37 +138,48 @@ def hit_estimate(
     )
 
 
-def _well(x: float, sd: float) -> Callable[[float], tuple[float, float, float]]:
-    """Return ln sum_n theta^n/n! kernel(n) and its two derivatives, for a Cq that reads x molecules."""
+def _nothing(reason: str) -> HitEstimate:
+    return HitEstimate(math.nan, math.nan, math.nan, reason=reason)
+
+
+def _well(x: float, sd: float, top_mean: float) -> Callable[[float], tuple[float, float, float]]:
+    """Return ln P(Cq | theta) and its two derivatives, for a Cq that reads x molecules.
+
+    `top_mean` is a mean number of molecules that no theta in question exceeds.
+    """
     ln_x = math.log(x)
     if x > _LARGEST_SUM:
         variance = sd**2 + 1.0 / x
 
         def continuous(theta: float) -> tuple[float, float, float]:
-            mean, off = math.exp(theta), theta - ln_x  # the mean is taken off again with the Poisson's own
-            return mean - 0.5 * off**2 / variance, mean - off / variance, mean - 1.0 / variance
+            off = theta - ln_x
+            return -0.5 * off**2 / variance, -off / variance, -1.0 / variance
 
         return continuous
+    # Numbers that this Cq can come from, and of these no more than Poisson gives.
     first = max(1, math.floor(x * math.exp(-_HALF_WIDTH * sd)))
-    last = max(math.ceil(x * math.exp(_HALF_WIDTH * sd)), first) + 1
+    poisson = max(top_mean, x) + 12.0 * math.sqrt(max(top_mean, x)) + 30.0
+    last = max(math.ceil(min(x * math.exp(_HALF_WIDTH * sd), poisson)), first) + 1
     number = np.arange(first, last + 1, dtype=np.float64)
-    fixed = -_ln_factorial(last)[first:] - 0.5 * ((np.log(number) - ln_x) / sd) ** 2
+    fixed = -_ln_factorial(number) - 0.5 * ((np.log(number) - ln_x) / sd) ** 2
 
     def summed(theta: float) -> tuple[float, float, float]:
+        rate = math.exp(theta)
         terms = fixed + theta * number
         top = float(terms.max())
         weight = np.exp(terms - top)
         total = float(weight.sum())
         mean = float(weight @ number) / total
-        return top + math.log(total), mean, float(weight @ (number - mean) ** 2) / total
+        bend = float(weight @ (number - mean) ** 2) / total - rate
+        return top + math.log(total) - rate, mean - rate, bend
 
     return summed
 
 
-@functools.lru_cache(maxsize=4096)
-def _ln_factorial(last: int) -> np.ndarray:
-    """Return ln(n!) for n from 0 to `last`."""
-    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, last + 1.0)))])
+def _ln_factorial(number: np.ndarray) -> np.ndarray:
+    from scipy.special import gammaln
+
+    return np.asarray(gammaln(number + 1.0))
 
 
 def _climb(moments: Callable[[float], tuple[float, float, float]], theta: float) -> float:

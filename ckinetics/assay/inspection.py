@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..schema import CqStatus
-from .plates import _files_of
+from .exports import export_files
 from .readers import Options, read_source
 from .sources import open_source
 
@@ -117,7 +117,7 @@ def split_metadata(metadata: Mapping[str, str]) -> tuple[dict[str, str], dict[st
 
 def plate_files(paths: Sequence[str | Path], layout: Path | None = None) -> list[Path]:
     """Return the files that `read_plates` would read of files and folders; `layout` is the sample sheet among them."""
-    return _files_of(paths, layout)
+    return export_files(paths, layout)
 
 
 def inspect_file(path: str | Path, /, *, options: Options | None = None) -> FileDescription:

@@ -48,8 +48,9 @@ def inverse_interval(curve: Curve, cq_mean: float, n_wells: int, /, *, level: fl
 
         x = mean + (d +/- (t/|b|) sqrt((1 - g)(v_w + v_m) + d^2 v_b)) / (1 - g),   g = t^2 v_b / b^2
 
-    The wells' variance is that of the standards' residuals for an unweighted curve, and that of the noise model
-    at the copies read for a weighted one. The well's and the curve's error are both in it; samples of one plate
+    The wells' variance is that of the standards' residuals for an unweighted curve; for a weighted one it is that of
+    the noise model at the copies read, times the curve's dispersion (standards that scatter more than the model says
+    tell of wells that do). The well's and the curve's error are both in it; samples of one plate
     share the latter. (Fieller 1954; formula as in Draper and Smith, Applied Regression Analysis, section 3.2.)
 
     Examples
@@ -64,7 +65,9 @@ def inverse_interval(curve: Curve, cq_mean: float, n_wells: int, /, *, level: fl
         return Interval(reason="the curve is not usable")
     x0 = float((cq_mean - curve.intercept) / curve.slope)
     if not abs(x0) < 300:
-        return Interval(reason="the Cq lies absurdly far from the curve")
+        return Interval(reason="the Cq is no number, or lies absurdly far from the curve")
+    if n_wells < 1:
+        return Interval(reason="there is no well")
     copies = 10.0**x0
     if curve.n_wells < 3 or not math.isfinite(curve.slope_se):
         return Interval(copies, reason="fewer than three standard wells: the curve's error is unknown")
@@ -74,10 +77,10 @@ def inverse_interval(curve: Curve, cq_mean: float, n_wells: int, /, *, level: fl
         return Interval(copies, g=g, reason=f"Fieller's g is {g:.2g}, above {G_HIGHEST:g}: the slope is too uncertain")
     v_line = curve.residual_sd**2 / curve.n_wells
     if curve.method == "weighted":
-        v_well = (curve.sd0**2 + (curve.slope / LN10) ** 2 / copies) / n_wells
+        v_well = curve.dispersion * (curve.sd0**2 + (curve.slope / LN10) ** 2 / copies) / n_wells
     else:
         v_well = curve.residual_sd**2 / n_wells
     d = x0 - curve.log10_mean
     half = t / abs(curve.slope) * math.sqrt((1.0 - g) * (v_well + v_line) + (d * curve.slope_se) ** 2)
     low, high = ((d + sign * half) / (1.0 - g) + curve.log10_mean for sign in (-1.0, 1.0))
-    return Interval(copies, 10.0**low, 10.0**high, g)
+    return Interval(copies, 10.0**low, 10.0 ** min(high, 308.0), g)

@@ -268,6 +268,9 @@ def _by_hits(
     sd0, probability = rules.value("well_noise", "sd0"), rules.value("hit_model", "hit_probability")
     cq = np.array([well["cq"] for well in seen], dtype=np.float64)
     found = hit_estimate(cq, len(silent), plate.curve, sd0=sd0, hit_probability=probability)
+    if found.reason:
+        result.reason = found.reason
+        return
     if not seen:
         result.status, result.reason = Status.not_detected, f"no signal in {len(used)} wells"
         result.copies = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def mask_standards(
     if not failing or allowed < 1:
         return []
     wells = [name for level in failing for name in level.wells]
-    listed = ", ".join(f"{level.nominal:g} copies (reads {level.copies:.4g})" for level in failing)
+    listed = ", ".join(f"{level.nominal:g} copies ({_fault(level)})" for level in failing)
     masked = len(failing) <= allowed
     what = "left out" if masked else "kept, for there are too many that fail"
     entry = verdict(rule, float(len(failing)), about, wells=wells, why=f"{what}: {listed}", high=allowed)
@@ -50,5 +51,10 @@ def mask_standards(
         for well in standards:
             if well["nominal_copies"] in values:
                 well["masked"] = YesNo.yes
-                well["mask_reason"] = f"rule masking of {rules.name} {rules.version}: the level fails back-calculation"
+                fault = next(_fault(level) for level in failing if level.nominal == well["nominal_copies"])
+                well["mask_reason"] = f"rule masking of {rules.name} {rules.version}: the level fails ({fault})"
     return [entry]
+
+
+def _fault(level: Level) -> str:
+    return f"reads {level.copies:.4g}" if math.isfinite(level.copies) else "a well is undetermined"

@@ -6,9 +6,10 @@ outcome and says who let it pass, a result keeps its copies and says who rejecte
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,10 +18,10 @@ import pandas as pd
 from ..errors import InputError
 from ..provenance import sha256_file
 from ..schema import Status, Verdict, YesNo
-from ..tables import read_table
+from ..tables import fold, read_table
 from .cells import well_of
 from .levels import SampleResult
-from .rules import KNOWN
+from .rules import FLAGS, KNOWN, Rules
 from .verdicts import RANGE, SLOPE_SIGN
 
 Action = Literal["omit", "restore", "reject", "accept"]
@@ -35,6 +36,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "by": ("who", "user", "signed_by"),
     "when": ("date", "signed_on"),
     "why": ("reason", "justification"),
+}
+# What an action can be about, and what it must find.
+_FIELDS = {
+    "omit": ("well", "sample"),
+    "restore": ("well", "sample"),
+    "reject": ("sample",),
+    "accept": ("sample", "rule"),
+}
+_NEEDS = {
+    "omit": "a well of these names",
+    "restore": "a well of these names that was left out on the instrument",
+    "reject": "a result of these names",
+    "accept": "a verdict of these names that is not passed",
 }
 # Without a falling curve or a range there is no number that a person could let pass.
 _NEVER = (SLOPE_SIGN, RANGE)
@@ -81,12 +95,17 @@ class Overrides:
 
     def apply_to_wells(self, records: Sequence[dict[str, Any]]) -> None:
         """Mask the wells that are to be omitted, and bring back those that the instrument's operator left out."""
+        decided: dict[int, Override] = {}
         for entry in self.entries:
             if entry.action not in ("omit", "restore"):
                 continue
-            for record in records:
-                if not _matches(entry, record):
+            for at, record in enumerate(records):
+                if not _matches(entry, record) or (entry.action == "restore" and record["omit"] != YesNo.yes):
                     continue
+                other = decided.setdefault(at, entry)
+                if other is not entry:
+                    where = f"well {record['well_name']} of run '{entry.run}'"
+                    raise self.error(entry, f"{where} is decided in row {other.row} too: keep one of the two")
                 self.used.add(entry.row)
                 if entry.action == "omit":
                     record["masked"], record["mask_reason"] = YesNo.yes, f"omitted {entry.words}"
@@ -104,11 +123,29 @@ class Overrides:
                     verdict["rule"] == entry.rule
                     and verdict["run_id"] == entry.run
                     and (not entry.target or verdict["target"] == entry.target)
-                    and (entry.sample in (verdict.get("sample_id", ""), sample) if entry.sample else True)
+                    and (not entry.sample or entry.sample in (verdict.get("sample_id", ""), sample))
+                    and verdict["outcome"] != Verdict.passed
                 ):
                     self.used.add(entry.row)
-                    if verdict["outcome"] != Verdict.passed:
-                        verdict["override"] = f"accepted {entry.words}"
+                    verdict["override"] = f"accepted {entry.words}"
+
+    def rules_for(self, rules: Rules, *, run: str, target: str, sample: str, sample_id: str) -> Rules:
+        """Return the rules for one sample on one run: those that were let pass for it cost no level."""
+        accepted = {
+            entry.rule
+            for entry in self.entries
+            if entry.action == "accept"
+            and entry.run == run
+            and entry.target in ("", target)
+            and entry.sample in ("", sample, sample_id)
+        }
+        if not accepted:
+            return rules
+        by_id = {
+            name: replace(rule, fatal=False, required=False) if name in accepted else rule
+            for name, rule in rules.by_id.items()
+        }
+        return replace(rules, by_id=by_id)
 
     def apply_to_result(self, result: SampleResult) -> None:
         """Take the level of a result that was rejected; its copies and interval stay."""
@@ -131,7 +168,11 @@ class Overrides:
                     for name, value in vars(entry).items()
                     if name in ("run", "target", "well", "sample", "rule") and value
                 )
-                raise self.error(entry, f"nothing matches the override '{entry.action}' of {about}: correct its names")
+                raise self.error(
+                    entry,
+                    f"nothing matches the override '{entry.action}' of {about}, which needs "
+                    f"{_NEEDS[entry.action]}: correct it",
+                )
 
 
 def _matches(entry: Override, record: dict[str, Any]) -> bool:
@@ -177,19 +218,31 @@ def read_overrides(source: str | Path | pd.DataFrame, /) -> Overrides:
     for name in ("action", "run", "by", "when", "why"):
         if name not in table:
             raise table.error(None, f"the overrides have no column '{name}': add it, and fill it in")
+    for column in map(str, table.frame.columns):
+        near = difflib.get_close_matches(fold(column), ALIASES, n=1, cutoff=0.75)
+        if column not in ALIASES and near:
+            raise table.error(None, f"the overrides' column '{column}' is unknown: did you mean '{near[0]}'?")
     texts = {name: table.texts(name, required=name in ("action", "run", "by", "when", "why")) for name in ALIASES}
     dates = table.datetimes("when")
     entries = []
     for at in range(len(table)):
         one = {name: values[at] for name, values in texts.items()}
+        one["action"] = one["action"].lower()
         if one["action"] not in ACTIONS:
             raise table.error(at, f"action '{one['action']}' is unknown: use {', '.join(ACTIONS)}")
+        for name in ("well", "sample", "rule"):
+            if one[name] and name not in _FIELDS[one["action"]]:
+                raise table.error(at, f"'{one['action']}' is of no {name}, and '{one[name]}' is named: empty the cell")
         if one["action"] in ("omit", "restore") and not (one["well"] or one["sample"]):
             raise table.error(at, f"'{one['action']}' names no well and no sample: fill one in")
         if one["action"] == "accept" and one["rule"] in _NEVER:
             raise table.error(at, f"rule '{one['rule']}' cannot be accepted: without it no number can be read")
         if one["action"] == "accept" and one["rule"] not in KNOWN:
-            raise table.error(at, f"'accept' needs a rule, and '{one['rule']}' is none: use one of {', '.join(KNOWN)}")
+            near = difflib.get_close_matches(one["rule"], KNOWN, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(KNOWN)}"
+            raise table.error(at, f"'accept' needs a rule, and '{one['rule']}' is none: {hint}")
+        if one["action"] == "accept" and one["rule"] in FLAGS:
+            raise table.error(at, f"rule '{one['rule']}' only reports, and costs no level: there is nothing to accept")
         try:
             one["well"] = well_of(one["well"]) if one["well"] else ""
         except ValueError as err:

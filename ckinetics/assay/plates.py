@@ -15,19 +15,16 @@ from ..errors import InputError
 from ..provenance import result_attrs
 from ..schema import ROLES, Verdict
 from .cells import UNDETERMINED, fold, text_of
+from .exports import Export, export_files, read_export
 from .identification import Fault, identify, unused_parts
-from .readers import Options, read_source
+from .readers import Options
 from .readers.column_map import family_of
 from .readers.table import check_quantity_unit
 from .records import dataset_of
 from .sample_sheet import MissingTime, SampleSheet, read_sample_sheet
-from .sources import open_source
 
 Errors = Literal["raise", "collect"]
 RunId = Literal["stem", "folder"]
-
-_TEMPORARY = (".tmp", ".temp", ".part", ".lock", ".crdownload")
-_SYSTEM = ("thumbs.db", "desktop.ini")
 
 
 @dataclass
@@ -123,14 +120,59 @@ def read_plates(
     >>> wells["well_name"].item(), wells["cq"].item(), wells["row"].item()
     ('A1', 27.5, 2.0)
     """
-    options = _options(columns, tasks, errors, quantity_unit, undetermined, run_id)
-    patterns = _roles(roles)
+    options = reader_options(columns=columns, tasks=tasks, quantity_unit=quantity_unit, undetermined=undetermined)
+    _check(roles, errors, run_id)
     sheet = None if layout is None else read_sample_sheet(layout, matrix=matrix, missing_time=missing_time)
     layout_path = Path(layout) if isinstance(layout, (str, Path)) else None
-    files: list[_File] = []
-    faults: list[Fault] = []
-    for path in _files_of(paths, layout_path):
-        file, found = _read_file(path, files, options, patterns, sheet, run_id)
+    return join_exports(
+        [read_export(path, options) for path in export_files(paths, layout_path)],
+        sheet=sheet,
+        columns=columns,
+        roles=roles,
+        tasks=tasks,
+        errors=errors,
+        quantity_unit=quantity_unit,
+        undetermined=undetermined,
+        run_id=run_id,
+        matrix=matrix,
+        missing_time=missing_time,
+    )
+
+
+def join_exports(
+    exports: Iterable[Export],
+    /,
+    *,
+    sheet: SampleSheet | None,
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
+    tasks: Mapping[str, str] | None = None,
+    errors: Errors = "raise",
+    quantity_unit: str = "copies/well",
+    undetermined: Sequence[str] = (),
+    run_id: RunId = "stem",
+    matrix: str = "blood",
+    missing_time: MissingTime = "refuse",
+) -> xr.Dataset:
+    """Return the well table of exports that were read one by one: what `read_plates` makes of their files.
+
+    Here is what no file says of itself: that it is a copy of another, that two hold the same run, and whose
+    samples are in it. The rows of `exports` are filled in where they stand.
+
+    Parameters
+    ----------
+    exports : iterable of Export
+        In the order in which the well table shall have them.
+    sheet : SampleSheet or None
+        The sample sheet, read.
+    columns, roles, tasks, errors, quantity_unit, undetermined, run_id, matrix, missing_time
+        As for `read_plates`; those that matter to one file by itself are recorded only.
+    """
+    patterns = _check(roles, errors, run_id)
+    seen = _Seen()
+    files, faults = [], []
+    for export in exports:
+        file, found = _join(export, seen, patterns, sheet, run_id)
         files.append(file)
         faults += found
     if sheet is not None:
@@ -138,13 +180,14 @@ def read_plates(
     fatal = [fault.error for fault in faults if fault.fatal]
     if errors == "raise" and fatal:
         raise _first(fatal)
+    words = (undetermined,) if isinstance(undetermined, str) else undetermined
     settings = {
         "columns": columns,
         "roles": roles,
         "tasks": tasks,
         "errors": errors,
         "quantity_unit": quantity_unit,
-        "undetermined": sorted(options.undetermined),
+        "undetermined": sorted(UNDETERMINED | {fold(word) for word in words}),
         "run_id": run_id,
         "matrix": matrix,
         "missing_time": missing_time,
@@ -152,22 +195,24 @@ def read_plates(
     attrs = result_attrs(title="wells of plate exports", settings=settings)
     if sheet is not None:
         attrs |= {"layout_file": Path(sheet.file).name, "layout_sha256": sheet.sha256}
-    wells = dataset_of("wells", [row for file in files for row in file.rows], attrs)
-    return wells.assign(_file_table(files)).assign(_fault_table(faults))
+    tables = _file_table(files) | _fault_table(faults)
+    return dataset_of("wells", [row for file in files for row in file.rows], attrs, more=tables)
 
 
-def _options(
-    columns: Mapping[str, str] | None,
-    tasks: Mapping[str, str] | None,
-    errors: str,
-    quantity_unit: str,
-    undetermined: Sequence[str],
-    run_id: str,
+def reader_options(
+    *,
+    columns: Mapping[str, str] | None = None,
+    tasks: Mapping[str, str] | None = None,
+    quantity_unit: str = "copies/well",
+    undetermined: Sequence[str] = (),
 ) -> Options:
-    if errors not in ("raise", "collect"):
-        raise InputError(f"errors='{errors}' is unknown: use 'raise' or 'collect'")
-    if run_id not in ("stem", "folder"):
-        raise InputError(f"run_id='{run_id}' is unknown: use 'stem' or 'folder'")
+    """Return what `read_plates` decides of the reading of one file, checked.
+
+    Raises
+    ------
+    InputError
+        An unknown column, role or unit.
+    """
     check_quantity_unit(quantity_unit)
     if columns:
         family_of(columns)
@@ -183,89 +228,73 @@ def _options(
     )
 
 
-def _roles(roles: Mapping[str, str] | None) -> list[tuple[str, str]]:
+def _check(roles: Mapping[str, str] | None, errors: str, run_id: str) -> list[tuple[str, str]]:
+    """Check the options that concern all files, and return the folded patterns of roles."""
+    if errors not in ("raise", "collect"):
+        raise InputError(f"errors='{errors}' is unknown: use 'raise' or 'collect'")
+    if run_id not in ("stem", "folder"):
+        raise InputError(f"run_id='{run_id}' is unknown: use 'stem' or 'folder'")
     for name, role in (roles or {}).items():
         if role not in ROLES:
             raise InputError(f"roles: '{name}' is mapped to '{role}', which is no role: use {', '.join(ROLES[:-1])}")
     return [(name.casefold(), role) for name, role in (roles or {}).items()]
 
 
-def _files_of(paths: str | Path | Sequence[str | Path], layout: Path | None) -> list[Path]:
-    try:
-        given = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
-    except TypeError:
-        raise InputError(f"expected a file, a folder or a list of them, got {paths!r}") from None
-    out: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            out.append(path)
-            continue
-        # A dangling link is a file that somebody expects here.
-        entries = [entry for entry in sorted(path.iterdir()) if entry.is_file() or _dangles(entry)]
-        out += [file for file in entries if not _is_by_the_way(file, layout)] or [path]
-    if not out:
-        raise InputError("no file was given: name a file, a folder or a list of them")
-    return list(dict.fromkeys(out))
+@dataclass
+class _Seen:
+    """The files before: name of the first with these bytes, and of the one with this run."""
+
+    bytes: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, str] = field(default_factory=dict)
 
 
-def _dangles(entry: Path) -> bool:
-    return entry.is_symlink() and not entry.exists()
-
-
-def _is_by_the_way(file: Path, layout: Path | None) -> bool:
-    name = file.name.lower()
-    if name.startswith((".", "~$")) or name.endswith(("~", *_TEMPORARY)) or name in _SYSTEM:
-        return True
-    return layout is not None and layout.exists() and file.exists() and file.samefile(layout)
-
-
-def _read_file(
-    path: Path,
-    before: list[_File],
-    options: Options,
+def _join(
+    export: Export,
+    seen: _Seen,
     patterns: list[tuple[str, str]],
     sheet: SampleSheet | None,
     run_id: RunId,
 ) -> tuple[_File, list[Fault]]:
-    file = _File(path)
+    path, rows = export.path, export.rows
+    file = _File(path, export.sha256, export.family, export.software)
     try:
-        source = open_source(path)
-        file.sha256 = source.sha256
-        _refuse_copy(file, before)
-        family, reading = read_source(source, options)
-        file.family, file.software = family.name, reading.software
+        _refuse_copy(export, seen)
+        if export.error is not None:
+            raise export.error
         name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
         stem = name if run_id == "stem" else f"{path.resolve().parent.name}/{name}"
-        for row in reading.rows:
+        for row in rows:
             row["run_id"] = row.pop("run") or stem
-        _refuse_shared_runs(file, reading.rows, before)
-        _refuse_repeated_wells(path, reading.rows)
-        faults = identify(path, reading.rows, patterns, sheet)
+        runs = list(dict.fromkeys(row["run_id"] for row in rows))
+        _refuse_shared_runs(path, runs, seen)
+        _refuse_repeated_wells(path, rows)
+        faults = identify(path, rows, patterns, sheet)
     except InputError as err:
         file.failed = True
         file.messages.append(str(err))
         return file, [Fault(err)]
-    file.rows = reading.rows
+    seen.runs |= dict.fromkeys(runs, path.name)
+    file.rows = rows
     file.messages += [str(fault.error) for fault in faults]
     return file, faults
 
 
-def _refuse_copy(file: _File, before: list[_File]) -> None:
-    for other in before:
-        if other.sha256 == file.sha256:
-            raise InputError(f"the file is a copy of '{other.path.name}': keep one of them", file=file.path)
+def _refuse_copy(export: Export, seen: _Seen) -> None:
+    if export.sha256 in seen.bytes:
+        first = seen.bytes[export.sha256]
+        raise InputError(f"the file is a copy of '{first}': keep one of them", file=export.path)
+    if export.sha256:
+        seen.bytes[export.sha256] = export.path.name
 
 
-def _refuse_shared_runs(file: _File, rows: list[dict[str, Any]], before: list[_File]) -> None:
-    runs = {row["run_id"] for row in rows}
-    for other in before:
-        shared = sorted(runs & {row["run_id"] for row in other.rows})
-        if shared:
-            raise InputError(
-                f"run '{shared[0]}' is already in '{other.path.name}': give each run its own name "
-                "(run_id='folder' puts the folder in front)",
-                file=file.path,
-            )
+def _refuse_shared_runs(path: Path, runs: Sequence[str], seen: _Seen) -> None:
+    shared = sorted(run for run in runs if run in seen.runs)
+    if shared:
+        raise InputError(
+            f"run '{shared[0]}' is already in '{seen.runs[shared[0]]}': give each run its own name "
+            "(run_id='folder' puts the folder in front)",
+            file=path,
+        )
 
 
 def _refuse_repeated_wells(path: Path, rows: list[dict[str, Any]]) -> None:

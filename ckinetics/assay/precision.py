@@ -1,180 +1,283 @@
-"""Limit of quantification from a dilution series: where the CV of back-calculated copies reaches a limit."""
+"""Limit of quantification: the copies from which their CV stays below a limit, read off an interpolated CV curve."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ..errors import InputError
 from ..provenance import result_attrs
-from .curves import LN10, fit_curve
-from .dilution_series import Data, Series, read_series, same_data
+from .curves import LN10
+from .dilutions import Data, Series, read_dilutions, twins
+
+_SAMPLES = 2000
+_LEAST_WELLS = 3  # with a signal, for a standard deviation
+_LEAST_SHARE = 0.95  # of wells with a signal, for a level that can be quantified
+_FEW_WELLS = 8  # below which an interval by resampling is too short
+
+
+@dataclass(frozen=True)
+class CvCurve:
+    """The levels of one target: their noise, and the curve that turns cycles into copies.
+
+    Levels without a standard deviation have NaN; `share` is that of the wells with a signal.
+    """
+
+    copies: np.ndarray
+    n: np.ndarray
+    seen: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    slope: float
+    cv: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of the wells with a signal."""
+        return np.asarray(self.seen / self.n)
 
 
 def quantification_limit(
-    data: Data,
-    /,
-    *,
-    target: str | None = None,
-    cv: float = 0.35,
-    interval: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
+    data: Data, /, *, target: str | None = None, cv: float = 0.35, seed: int = 0, interval: float = 0.95
 ) -> xr.Dataset:
-    """Estimate the limit of quantification of an assay by the CV of the copies read back.
+    """Estimate the limit of quantification of an assay from the precision of a dilution series.
 
     Parameters
     ----------
     data : path, DataFrame or Dataset
-        As in `detection_limit`. Levels need two wells with a signal.
+        A table with a row a well, ``copies`` and ``cq`` (empty or Undetermined: no signal), with ``target`` where there
+        are several; or the wells of `read_plates`, whose standards and QCs are taken.
     target : str, optional
-        Only this target.
+        One target; all when not given.
     cv : float
-        Greatest CV, a fraction.
-    interval : float
-        Confidence of the bootstrap interval.
-    draws : int
-        Resamples of the wells within their levels.
+        Greatest CV of the copies of a well that counts as quantified, as a fraction.
     seed : int
-        Seed of the resamples.
+        Seed of the resampling.
+    interval : float
+        Confidence of the two-sided interval.
 
     Returns
     -------
     Dataset
-        Dims ``target``, ``level``. ``loq`` (copies/well) is interpolated, log CV over log copies, between the highest
-        level whose CV is above the limit and the next; ``loq_tested`` is the lowest tested level from which on all
-        meet the limit. ``loq_low``, ``loq_high``: percentiles of the bootstrap. ``copies``, ``cv``, ``sd_cq``,
-        ``detected`` (share of wells with a signal), ``predicted_sd`` of each level; ``efficiency``, ``noise_sd0``;
-        ``reason`` where there is no limit. A CV of a level with silent wells is that of the others only, and too small.
+        On target: ``loq`` with ``low`` and ``high`` in copies per well, ``loq_tested`` (the lowest level from which all
+        have such a CV), the ``slope`` and ``efficiency`` behind it, ``sd0``, ``reason`` and ``caution``. On (target,
+        copies): ``n_wells``, ``n_detected``, ``mean_cq``, ``sd_cq``, ``sd_predicted`` by the noise model, and ``cv``.
 
     Raises
     ------
     InputError
-        A faulty table, a target that is not there, or an option that makes no sense.
+        No wells of known copies, a signal without copies, or cells that cannot be read.
 
     Notes
     -----
-    ``CV = sqrt(exp((ln(1+E) SD)^2) - 1)`` of log-normal copies (the same as Forootan et al. 2017), with the
-    efficiency of a curve through the levels in which every well has a signal. ``predicted_sd`` is
-    ``sqrt(s0^2 + 1/(ln^2(1+E) copies))``, s0 the SD of the highest level less its Poisson share.
+    ``CV = sqrt(exp((ln(1+E) SD(Cq))^2) - 1)`` of each level, the same as Forootan et al. 2017 give. E is that of least
+    squares over the levels whose wells all have a signal: where some have none, the mean Cq of the others is biased.
+
+    The LOQ is where the CV, interpolated in log(CV) and log(copies), passes `cv` the last time as copies rise. A level
+    of which fewer than 95 % of wells have a signal is not quantified whatever the CV of the others; if that CV is
+    below `cv`, the LOQ is the level above. The interval is that of 2000 resamplings of the wells within each level;
+    an end at 0 or infinity says that the series does not bound it.
+
+    ``sd_predicted = sqrt(sd0^2 + 1/(ln^2(1+E) copies))``, with sd0 from the levels of 100 copies or more.
 
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> rng, levels = np.random.default_rng(1), np.repeat([5.0, 20.0, 100.0, 1e4], 50)
-    >>> seen = rng.poisson(levels)
-    >>> cq = 38 - 3.3219 * np.log10(np.maximum(seen, 1)) + rng.normal(0, 0.1, len(levels))
-    >>> found = quantification_limit(pd.DataFrame({"copies": levels, "cq": np.where(seen > 0, cq, np.nan)}))
-    >>> found["loq_tested"].item()
-    20.0
+    >>> copies = np.repeat([3.0, 10.0, 30.0, 100.0, 1000.0], 24)
+    >>> rng = np.random.default_rng(1)
+    >>> cq = 38 - 3.3219 * np.log10(copies) + rng.normal(0, np.hypot(0.1, 1.4427 / np.sqrt(copies)))
+    >>> found = quantification_limit(pd.DataFrame({"copies": copies, "cq": cq})).squeeze()
+    >>> round(found["loq"].item(), 1), found["loq_tested"].item()
+    (9.5, 10.0)
     """
-    if not 0 < cv < math.inf:
-        raise InputError(f"cv is {cv:g}: give a positive fraction, 0.35 for 35 %")
-    if not 0 < interval < 1 or draws < 1:
-        raise InputError(f"interval={interval:g} and draws={draws}: give a probability and a positive number")
-    series = read_series(data, target)
-    depth = max(len(one.levels) for one in series)
-    names = ("copies", "cv", "sd_cq", "detected", "predicted_sd")
-    columns = {name: np.full((len(series), depth), np.nan) for name in names}
-    single = {
-        name: np.full(len(series), np.nan)
-        for name in ("loq", "loq_low", "loq_high", "loq_tested", "efficiency", "noise_sd0")
-    }
-    reasons = np.full(len(series), "", dtype=object)
-    rng = np.random.default_rng(seed)
-    for at, one in enumerate(series):
-        levels = one.levels
-        gain = _ln_gain(one)
-        spread = np.array([_sd(one.at(level)) for level in levels])
-        columns["copies"][at, : len(levels)] = levels
-        columns["sd_cq"][at, : len(levels)] = spread
-        columns["detected"][at, : len(levels)] = [np.isfinite(one.at(level)).mean() for level in levels]
-        if math.isnan(gain):
-            reasons[at] = "no falling curve through levels in which every well has a signal"
-            continue
-        ratio = _cv(gain, spread)
-        columns["cv"][at, : len(levels)] = ratio
-        floor = spread[-1] ** 2 - 1.0 / (gain**2 * levels[-1])
-        sd0 = math.sqrt(max(floor, 0.0)) if math.isfinite(floor) else math.nan
-        columns["predicted_sd"][at, : len(levels)] = np.sqrt(sd0**2 + 1.0 / (gain**2 * levels))
-        single["efficiency"][at], single["noise_sd0"][at] = math.expm1(gain) * 100.0, sd0
-        tested, found, reasons[at] = _crossing(levels, ratio, cv)
-        single["loq_tested"][at], single["loq"][at] = tested, found
-        if math.isfinite(found):
-            ends = _bootstrap(one, cv, draws, interval, rng)
-            single["loq_low"][at], single["loq_high"][at] = ends
+    for name, value in (("cv", cv), ("interval", interval)):
+        if not 0.0 < value < (1.0 if name == "interval" else math.inf):
+            raise InputError(f"{name} is {value:g}: give a fraction, {0.35 if name == 'cv' else 0.95} for instance")
+    series, source = read_dilutions(data, target=target, with_cq=True)
+    every = np.unique(np.concatenate([one.copies for one in series]))
+    names = ("loq", "low", "high", "loq_tested", "slope", "efficiency", "sd0")
+    out = {name: np.full(len(series), np.nan) for name in names}
+    by_level = {name: np.full((len(series), len(every)), np.nan) for name in ("mean_cq", "sd_cq", "sd_predicted", "cv")}
+    counts = np.zeros((2, len(series), len(every)))
+    reason, caution = (np.full(len(series), "", dtype=object) for _ in range(2))
+    alike = twins(series)
+    for i, one in enumerate(series):
+        curve = cv_curve(one)
+        place = np.searchsorted(every, curve.copies)
+        counts[:, i, place] = curve.n, curve.seen
+        by_level["mean_cq"][i, place], by_level["sd_cq"][i, place] = curve.mean, curve.sd
+        by_level["cv"][i, place] = curve.cv
+        out["slope"][i] = curve.slope
+        reason[i] = _why_not(curve, cv)
+        notes = [alike[one.target]] if one.target in alike else []
+        if curve.slope < 0:
+            out["efficiency"][i] = (10.0 ** min(-1.0 / curve.slope, 300.0) - 1.0) * 100.0
+            out["sd0"][i] = _sd0(curve)
+            by_level["sd_predicted"][i, place] = np.sqrt(out["sd0"][i] ** 2 + (curve.slope / LN10) ** 2 / curve.copies)
+            found, tested = crossing(curve.copies, curve.cv[None], curve.share[None], cv)
+            out["loq_tested"][i] = tested[0]
+            if not reason[i]:
+                out["loq"][i] = found[0]
+                notes += _doubts(curve, found[0])
+            if not reason[i] or found[0] == 0.0:  # below the lowest level it has an upper end
+                out["low"][i], out["high"][i] = _interval(one, curve, cv, seed, interval)
+        caution[i] = "; ".join(notes)
     copies = {"units": "copies/well"}
-    units = {"efficiency": {"units": "%"}, "noise_sd0": {"units": "cycle"}}
-    settings = {"target": target, "cv": cv, "interval": interval, "draws": draws, "seed": seed}
+    meanings: dict[str, dict[str, str]] = {
+        "loq": copies | {"long_name": f"copies from which the CV stays below {cv:g}"},
+        "low": copies | {"long_name": f"lower end of its {interval:.4g} interval, wells resampled by level"},
+        "high": copies | {"long_name": f"upper end of its {interval:.4g} interval, wells resampled by level"},
+        "loq_tested": copies | {"long_name": f"lowest level from which all have a CV below {cv:g}"},
+        "slope": {"long_name": "slope over the levels whose wells all have a signal, cycles per log10(copies)"},
+        "efficiency": {"long_name": "amplification efficiency", "units": "%"},
+        "sd0": {"long_name": "SD of Cq beyond Poisson, from the levels of 100 copies or more", "units": "cycle"},
+        "mean_cq": {"long_name": "mean Cq of the wells with a signal", "units": "cycle"},
+        "sd_cq": {"long_name": "SD of Cq of the wells with a signal", "units": "cycle"},
+        "sd_predicted": {"long_name": "SD of Cq by sd0 and Poisson", "units": "cycle"},
+        "cv": {"long_name": "CV of the copies of a well with a signal", "units": "1"},
+    }
+    variables: dict[str, Any] = {name: ("target", out[name], meanings[name]) for name in names}
+    levels = ("target", "copies")
+    variables |= {name: (levels, array, meanings[name]) for name, array in by_level.items()}
+    variables |= {
+        "n_wells": (levels, counts[0], {"long_name": "wells"}),
+        "n_detected": (levels, counts[1], {"long_name": "wells with a signal"}),
+        "reason": ("target", reason, {"long_name": "why there is no LOQ"}),
+        "caution": ("target", caution, {"long_name": "what to doubt"}),
+    }
+    coords = {"target": np.array([one.target for one in series], dtype=object), "copies": ("copies", every, copies)}
+    settings = {"target": target, "cv": cv, "seed": seed, "interval": interval, "samples": _SAMPLES}
     return xr.Dataset(
-        {
-            **{name: ("target", array, units.get(name, copies)) for name, array in single.items()},
-            **{
-                name: (("target", "level"), array, copies if name == "copies" else {})
-                for name, array in columns.items()
-            },
-            "reason": ("target", reasons),
-        },
-        coords={"target": np.array([one.target for one in series], dtype=object)},
-        attrs=result_attrs(title="limit of quantification by CV", settings=settings)
-        | {"cautions": "; ".join(same_data(series))},
+        variables, coords, result_attrs(title="limit of quantification", settings=settings, source=source)
     )
 
 
-def _ln_gain(series: Series) -> float:
-    """Return ln(1+E) of the curve through the levels in which every well has a signal, NaN where there is none."""
-    whole = [level for level in series.levels if np.isfinite(series.at(level)).all()]
-    keep = np.isin(series.copies, whole)
-    curve = fit_curve(series.copies[keep], series.cq[keep])
-    return -LN10 / curve.slope if curve.usable else math.nan
+def cv_curve(series: Series) -> CvCurve:
+    """Return noise and CV of each level of a dilution series."""
+    levels, n, seen = series.counts()
+    own = [series.cq[(series.copies == level) & series.detected] for level in levels]
+    mean = np.array([cq.mean() if len(cq) else np.nan for cq in own])
+    sd = np.array([cq.std(ddof=1) if len(cq) >= _LEAST_WELLS else np.nan for cq in own])
+    slope = float(_slopes(np.log10(levels), n, (seen == n)[None], mean[None])[0])
+    return CvCurve(levels, n, seen, mean, sd, slope, _cv(slope, sd))
 
 
-def _sd(cq: np.ndarray) -> float:
-    seen = cq[np.isfinite(cq)]
-    return float(np.std(seen, ddof=1)) if len(seen) > 1 else math.nan
+def crossing(copies: np.ndarray, cv: np.ndarray, share: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return where CV curves pass a limit the last time as copies rise, and the lowest level above that.
+
+    Parameters
+    ----------
+    copies : array of shape (levels,)
+        Copies of the levels, ascending.
+    cv, share : array of shape (curves, levels)
+        CV of each level, and the share of its wells with a signal.
+    limit : float
+        Greatest CV.
+
+    Returns
+    -------
+    tuple of array of shape (curves,)
+        0 where no level fails, infinite where the highest does; for the level then the lowest, and NaN.
+
+    Examples
+    --------
+    >>> cv = np.array([[0.7, 0.5, 0.2, 0.1]])
+    >>> loq, tested = crossing(np.array([1.0, 3.0, 10.0, 100.0]), cv, np.ones((1, 4)), 0.35)
+    >>> round(loq.item(), 2), tested.item()
+    (4.79, 10.0)
+    """
+    fails = ~((cv <= limit) & (share >= _LEAST_SHARE))
+    n = len(copies)
+    last = np.where(fails.any(axis=1), n - 1 - np.argmax(fails[:, ::-1], axis=1), -1)
+    above = np.minimum(last + 1, n - 1)
+    rows = np.arange(len(cv))
+    below = np.maximum(last, 0)
+    x, y = np.log(copies), np.log(np.maximum(cv, 1e-300))
+    height, depth = y[rows, below] - math.log(limit), y[rows, below] - y[rows, above]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.where(height > 0, height / depth, 1.0)  # no interpolation from a level that fails by silent wells
+    part = np.where(np.isfinite(part), part, 1.0)
+    found = np.exp(x[below] + part * (x[above] - x[below]))
+    found = np.where(last == -1, 0.0, np.where(last == n - 1, np.inf, found))
+    tested = np.where(last == n - 1, np.nan, copies[above])
+    return found, tested
 
 
-def _cv(gain: float, spread: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sqrt(np.expm1((gain * spread) ** 2)))
+def _slopes(x: np.ndarray, n: np.ndarray, complete: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return least-squares slopes on wells over the levels that are complete; NaN where these are fewer than two."""
+    weight = np.where(complete, n, 0.0)
+    total = weight.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dx = x - (weight * x).sum(axis=1, keepdims=True) / total
+        slope = (weight * dx * np.where(complete, mean, 0.0)).sum(axis=1) / (weight * dx**2).sum(axis=1)
+    return np.where(complete.sum(axis=1) > 1, slope, np.nan)
 
 
-def _crossing(levels: np.ndarray, ratio: np.ndarray, limit: float) -> tuple[float, float, str]:
-    """Return the lowest tested level from which on all meet the limit, the interpolated one, and why there is none."""
-    known = np.isfinite(ratio)
-    levels, ratio = levels[known], ratio[known]
-    if len(levels) < 2:
-        return math.nan, math.nan, "fewer than two levels have two wells with a signal"
-    above = np.flatnonzero(ratio > limit)
-    if not len(above):
-        return float(levels[0]), math.nan, f"every level meets the limit: the LOQ is {levels[0]:g} copies or lower"
-    last = int(above[-1])
-    if last == len(levels) - 1:
-        return math.nan, math.nan, "the highest level does not meet the limit"
-    # A CV of exactly zero has no logarithm, and lies as far down as it can.
-    (x0, x1), (y0, y1) = np.log(levels[last : last + 2]), np.log(np.maximum(ratio[last : last + 2], 1e-12))
-    share = (y0 - math.log(limit)) / (y0 - y1)
-    return float(levels[last + 1]), math.exp(x0 + share * (x1 - x0)), ""
+def _cv(slope: Any, sd: np.ndarray) -> np.ndarray:
+    """Return the CV of copies; NaN where the slope does not fall."""
+    ln_gain = np.where(np.asarray(slope) < 0, -LN10 / slope, np.nan)
+    return np.asarray(np.sqrt(np.expm1(np.minimum((ln_gain * sd) ** 2, 700.0))))
 
 
-def _bootstrap(
-    series: Series, limit: float, draws: int, interval: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return percentiles of the limit over resamples; without end where so many of them have none."""
-    levels = series.levels
-    found = np.empty(draws)
-    pools = [series.at(level) for level in levels]
-    for draw in range(draws):
-        picks = [pool[rng.integers(0, len(pool), len(pool))] for pool in pools]
-        again = Series(series.target, np.repeat(levels, [len(pool) for pool in pools]), np.concatenate(picks))
-        gain = _ln_gain(again)
-        spread = np.array([_sd(pick) for pick in picks])
-        _, value, _ = _crossing(levels, _cv(gain, spread), limit)
-        if math.isnan(value):  # at or below the lowest level, or above the highest
-            ratio = _cv(gain, spread)
-            value = 0.0 if np.nanmax(ratio) <= limit else math.inf
-        found[draw] = value
+def _sd0(curve: CvCurve) -> float:
+    """Return the SD of Cq beyond Poisson, pooled over the levels where Poisson is small."""
+    at = (curve.copies >= 100.0) & np.isfinite(curve.sd)
+    if not at.any():
+        return math.nan
+    own = curve.sd[at] ** 2 - (curve.slope / LN10) ** 2 / curve.copies[at]
+    return math.sqrt(max(float(np.average(own, weights=curve.seen[at] - 1.0)), 0.0))
+
+
+def _why_not(curve: CvCurve, limit: float) -> str:
+    if not np.isfinite(curve.slope):
+        return "fewer than two levels whose wells all have a signal: there is no slope to turn cycles into copies"
+    if curve.slope >= 0:
+        return "Cq does not fall as copies rise: check the copies of the levels"
+    found, tested = crossing(curve.copies, curve.cv[None], curve.share[None], limit)
+    if found[0] == 0.0:
+        return f"the CV is below {limit:g} at every level: the LOQ is at most {tested[0]:g} copies, add lower levels"
+    if math.isinf(found[0]):
+        return f"the CV at {curve.copies[-1]:g} copies, the highest level, is not known to be below {limit:g}"
+    return ""
+
+
+def _doubts(curve: CvCurve, loq: float) -> list[str]:
+    notes = []
+    few = curve.seen < _FEW_WELLS
+    near = np.isin(np.arange(len(few)), np.searchsorted(curve.copies, loq) + np.array([-1, 0]))
+    if (few & near).any():
+        notes.append(
+            f"fewer than {_FEW_WELLS} wells with a signal at {curve.copies[few & near][0]:g} copies, next to the LOQ: "
+            "its interval is too short"
+        )
+    partial = near & (curve.seen < curve.n)
+    for copies, n, seen in zip(curve.copies[partial], curve.n[partial], curve.seen[partial], strict=True):
+        notes.append(f"{n - seen:g} of {n:g} wells have no signal at {copies:g} copies: its CV is that of the others")
+    return notes
+
+
+def _interval(series: Series, curve: CvCurve, limit: float, seed: int, interval: float) -> tuple[float, float]:
+    """Return percentiles of the LOQ over resamplings of the wells of each level."""
+    rng = np.random.default_rng(seed)
+    shape = (_SAMPLES, len(curve.copies))
+    seen, mean, sd = (np.full(shape, np.nan) for _ in range(3))
+    for at, level in enumerate(curve.copies):
+        cq = np.where(series.detected, series.cq, np.nan)[series.copies == level]
+        drawn = cq[rng.integers(0, len(cq), (_SAMPLES, len(cq)))]
+        there = np.isfinite(drawn)
+        seen[:, at] = count = there.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean[:, at] = own = np.where(there, drawn, 0.0).sum(axis=1) / count
+            square = np.where(there, (drawn - own[:, None]) ** 2, 0.0).sum(axis=1)
+            # What is drawn from n wells has (n - 1)/n of their variance: count - 1 for the SD, and once more for that.
+            factor = curve.seen[at] / (curve.seen[at] - 1.0) if curve.seen[at] > 1 else math.nan
+            sd[:, at] = np.where(count >= _LEAST_WELLS, np.sqrt(square / (count - 1.0) * factor), np.nan)
+    slope = _slopes(np.log10(curve.copies), curve.n, seen == curve.n, mean)
+    found, _ = crossing(curve.copies, _cv(slope[:, None], sd), seen / curve.n, limit)
     tail = (1.0 - interval) / 2.0
     low, high = np.quantile(found, [tail, 1.0 - tail], method="inverted_cdf")
     return float(low), float(high)

@@ -225,10 +225,17 @@ class _Options:
     ipc_target: str | None
     overrides: Overrides | None
 
-    def override(self, verdicts: Verdicts) -> None:
+    def override(self, verdicts: Verdicts, sample: str = "") -> None:
         """Mark the verdicts that somebody let pass."""
         if self.overrides is not None:
-            self.overrides.apply_to_verdicts(verdicts)
+            self.overrides.apply_to_verdicts(verdicts, sample)
+
+    def rules_for(self, well: Well) -> Rules:
+        """Return the rules for a sample: those that somebody let pass for it cost no level."""
+        if self.overrides is None:
+            return self.rules
+        names = {"run": "run_id", "target": "target", "sample": "sample", "sample_id": "sample_id"}
+        return self.overrides.rules_for(self.rules, **{name: well[own] for name, own in names.items()})
 
 
 def _with_copies(wells: xr.Dataset, records: Sequence[Well]) -> xr.Dataset:
@@ -347,11 +354,11 @@ def _key(record: Mapping[str, Any]) -> SampleKey:
 
 def _results(records: Sequence[Well], judged: Mapping[Key, Judged], options: _Options) -> list[SampleResult]:
     """Return one result a run and sample name (a dilution has a name of its own) of the chosen target."""
-    rules = options.rules
     references = {} if options.reference is None else _samples(records, options.reference)
-    inhibited = inhibition_verdicts(records, rules, ipc_target=options.ipc_target)
+    inhibited = inhibition_verdicts(records, options.rules, ipc_target=options.ipc_target)
     out = []
     for key, wells in sorted(_samples(records, options.target).items(), key=lambda item: item[0]):
+        rules = options.rules_for(wells[0])
         plate = judged[wells[0]["run_id"], options.target]
         if options.reference is None:
             scale = mass_scale(wells, rules)
@@ -360,21 +367,21 @@ def _results(records: Sequence[Well], judged: Mapping[Key, Judged], options: _Op
             counted = None
             if own is not None:
                 at = judged[own[0]["run_id"], options.reference]
-                counted = _result(own, at, Scale(1.0, se_well=0.0), options)
+                counted = _result(own, at, Scale(1.0), rules, options)
             scale = reference_scale(wells, counted, rules, unit=options.unit, genome_pg=options.genome_pg)
-        result = _result(wells, plate, scale, options)
+        result = _result(wells, plate, scale, rules, options)
         _reject(result, inhibited.get((result.run_id, result.sample)), rules)
-        options.override(result.verdicts)
+        options.override(result.verdicts, result.sample)
         if options.overrides is not None:
             options.overrides.apply_to_result(result)
         out.append(result)
     return out
 
 
-def _result(wells: Sequence[Well], plate: Judged, scale: Scale, options: _Options) -> SampleResult:
+def _result(wells: Sequence[Well], plate: Judged, scale: Scale, rules: Rules, options: _Options) -> SampleResult:
     if isinstance(plate.plate, DigitalPlate):
-        return digital_result(wells, plate.plate, scale, options.rules)
-    return sample_result(wells, plate.plate, scale, options.rules, replicate_mean=options.replicate_mean)
+        return digital_result(wells, plate.plate, scale, rules)
+    return sample_result(wells, plate.plate, scale, rules, replicate_mean=options.replicate_mean)
 
 
 def _reject(result: SampleResult, entry: dict[str, Any] | None, rules: Rules) -> None:
@@ -383,7 +390,9 @@ def _reject(result: SampleResult, entry: dict[str, Any] | None, rules: Rules) ->
         return
     entry = entry | {"sample_id": result.sample_id, "target": result.target}
     result.verdicts.append(entry)
-    if entry["outcome"] == Verdict.failed and rules[entry["rule"]].fatal:
+    rule = rules[entry["rule"]]
+    failed = rule.fatal and entry["outcome"] == Verdict.failed
+    if failed or (rule.required and entry["outcome"] == Verdict.not_evaluable):
         result.status, result.level, result.reason = Status.invalid, math.nan, str(entry["message"])
         result.se_well = result.se_plate = math.nan
 

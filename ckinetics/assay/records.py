@@ -17,6 +17,7 @@ def dataset_of(
     attrs: Mapping[str, Any] | None = None,
     *,
     level_unit: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Return records as a Dataset with every variable of a group, missing values filled in.
 
@@ -30,6 +31,8 @@ def dataset_of(
         Attributes of the result.
     level_unit : str
         Unit of levels, in a group that has any.
+    more : mapping, optional
+        Further variables, as xarray takes them.
 
     Returns
     -------
@@ -39,12 +42,13 @@ def dataset_of(
     schema = GROUPS[group]
     variables = {}
     for var in schema.variables:
-        array = np.full(len(records), var.missing, dtype=var.dtype)
-        name = var.name
+        name, missing = var.name, var.missing
+        array = np.full(len(records), missing, dtype=var.dtype)
         if any(name in record for record in records):
-            array[:] = [record.get(name, var.missing) for record in records]
-        variables[name] = (schema.dims, array, var.attrs(level_unit))
-    return xr.Dataset(variables, attrs=dict(attrs or {}))
+            array[:] = [record.get(name, missing) for record in records]
+        # The dtype is canonical already, and need not be found out.
+        variables[name] = xr.Variable(schema.dims, array, var.attrs(level_unit), fastpath=True)
+    return xr.Dataset({**variables, **(more or {})}, attrs=dict(attrs or {}))
 
 
 def records_of(dataset: xr.Dataset, dim: str) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -23,8 +25,7 @@ def reportable(
     Parameters
     ----------
     results : sequence of SampleResult
-        The sample's results, one a run and dilution, sorted by run id. Those of an incurred-sample reanalysis
-        are never reported.
+        The sample's results, one a run and dilution. Those of an incurred-sample reanalysis are never reported.
     policy : {"refuse", "original_unless_failed", "mean", "median_of_three"}
         As in `quantify`.
 
@@ -33,6 +34,11 @@ def reportable(
     tuple of SampleResult, list of dict, tuple of int
         The verdicts are empty where there is one result; the indices are those of the results that the reported
         one is made of, none where it could not be decided.
+
+    Notes
+    -----
+    The original is the first by run id, where numbers count as such: "run 2" is before "run 10". A mean's
+    `se_well` is made greater where the results are further apart than their errors say.
     """
     own = [at for at, result in enumerate(results) if result.purpose != ISR]
     if not own:
@@ -40,7 +46,7 @@ def reportable(
         return _copy(results[0], Status.invalid, why), [], ()
     if len(own) == 1:
         return results[own[0]], [], (own[0],)
-    mine = [results[at] for at in own]
+    mine = sorted((results[at] for at in own), key=lambda result: _natural(result.run_id))
     valid = [result for result in mine if result.status not in UNUSABLE_STATUSES]
     numbers = [result for result in valid if result.status is Status.quantified]
     above = [result for result in valid if result.status is Status.above_uloq]
@@ -80,6 +86,18 @@ def reportable(
     return chosen, [_note(mine, chosen, Verdict.failed)], ()
 
 
+def _natural(run_id: str) -> list[tuple[int, int, str]]:
+    """Return a run id as it is sorted.
+
+    Examples
+    --------
+    >>> sorted(["run 10", "run 2"], key=_natural)
+    ['run 2', 'run 10']
+    """
+    parts = re.findall(r"\d+|\D+", run_id)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
 def _described(result: SampleResult) -> str:
     if result.status is Status.quantified:
         return f"{result.run_id} {result.level:.4g} copies/ug"
@@ -100,18 +118,16 @@ def _copy(result: SampleResult, status: Status, reason: str) -> SampleResult:
 
 
 def _mean(results: Sequence[SampleResult]) -> SampleResult:
+    """Return the mean level; errors of ln(mean) come from the results' relative errors, weighted by their levels."""
     n = len(results)
     level = sum(result.level for result in results) / n
-
-    def shared(name: str) -> float:
-        # SE of ln(mean): the runs' relative errors are independent, each weighted by its level.
-        return math.sqrt(sum((getattr(r, name) * r.level) ** 2 for r in results)) / (n * level)
-
     runs = dict.fromkeys(result.run_id for result in results)
-    plate_errors = {run: [r for r in results if r.run_id == run] for run in runs}
-    se_plate = math.sqrt(sum(sum(r.se_plate * r.level for r in own) ** 2 for own in plate_errors.values())) / (
-        n * level
-    )
+    # A run's shared error is one for all its results; wells and runs are independent.
+    shared = [sum(r.se_plate * r.level for r in results if r.run_id == run) for run in runs]
+    se_plate = math.hypot(*shared) / (n * level)
+    se_well = math.hypot(*(r.se_well * r.level for r in results)) / (n * level)
+    apart = statistics.stdev(result.level for result in results) / math.sqrt(n) / level
+    se_well = max(se_well, math.sqrt(max(0.0, apart**2 - se_plate**2)))
     return SampleResult(
         "+".join(runs),
         results[0].target,
@@ -121,7 +137,7 @@ def _mean(results: Sequence[SampleResult]) -> SampleResult:
         lod=max(result.lod for result in results),
         lloq=max(result.lloq for result in results),
         uloq=min(result.uloq for result in results),
-        se_well=shared("se_well"),
+        se_well=se_well,
         se_plate=se_plate,
     )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import gzip
 import hashlib
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -14,24 +13,21 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import FileFormatError, InputError
-from ..tables import decode
-from .cells import Decimal, decimal_of
+from ..tables import MOST_TEXT_BYTES, decode, first_lines, text_rows
+from ..workbooks import OLE, ZIPS, Workbook
+from .cells import Decimal, decimal_of, text_of
 
-ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-# What a zip may begin with: CFX puts the mark of a split archive in front.
-_ZIPS = (ZIP, b"PK\x07\x08")
 _GZIP = b"\x1f\x8b"
-_MOST_BYTES = 64 * 2**20
+_MOST_BYTES = 2 * MOST_TEXT_BYTES
 # A member of every workbook: Office Open XML, OpenDocument.
 _WORKBOOK_MEMBERS = ("[Content_Types].xml", "content.xml")
 _DELIMITERS = ("\t", ";", ",")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row: its number as a person sees it (counted from 1), and its cells."""
 
     number: int
@@ -50,8 +46,9 @@ class Source:
     sheet_names: tuple[str, ...]
     decimal: Decimal = "point"
     archive: bytes | None = None
-    _workbook: Any = None
+    _workbook: Workbook | None = None
     _rows: dict[str, list[Row]] = field(default_factory=dict)
+    _bodies: dict[tuple[str, int], list[Row]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -66,10 +63,27 @@ class Source:
     def rows(self, sheet: str) -> list[Row]:
         """Return the rows of a sheet; read when first asked for."""
         if sheet not in self._rows:
-            with _damage_named(self.path, "the sheet cannot be read", sheet=sheet):
-                cells = self._workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
-            self._rows[sheet] = [Row(index, row) for index, row in enumerate(cells, start=1)]
+            found = [] if self._workbook is None else self._workbook.rows(sheet)
+            self._rows[sheet] = [Row(index, row) for index, row in enumerate(found, start=1)]
         return self._rows[sheet]
+
+    def rows_after(self, sheet: str, index: int) -> list[Row]:
+        """Return the rows after one that hold anything; a line such as ``[Melt Curve]`` ends the table."""
+        key = (sheet, index)
+        if key not in self._bodies:
+            self._bodies[key] = list(_body(self.rows(sheet)[index + 1 :]))
+        return self._bodies[key]
+
+
+def _body(rows: list[Row]) -> Iterator[Row]:
+    for row in rows:
+        filled = (text for text in map(text_of, row.cells) if text)
+        first = next(filled, "")
+        if not first:
+            continue
+        if first[0] == "[" and re.fullmatch(r"\[[^\]]+\]", first) and not next(filled, ""):
+            return
+        yield row
 
 
 def open_source(path: str | Path) -> Source:
@@ -96,30 +110,35 @@ def open_source(path: str | Path) -> Source:
     if where.is_dir():
         raise InputError("the folder holds no plate export: check its name", file=where)
     try:
-        raw = where.read_bytes()
+        raw = where.read_bytes() if where.stat().st_size <= _MOST_BYTES else None
     except OSError as err:
         raise InputError(f"the file cannot be opened ({err.strerror or err}): check its name", file=where) from err
+    if raw is None:
+        raise FileFormatError(
+            f"the file is larger than {_MOST_BYTES >> 20} MB, as no export is: check where it is from", file=where
+        )
     sha256 = hashlib.sha256(raw).hexdigest()
     if not raw.strip():
         raise FileFormatError("the file is empty: export it again", file=where)
     if raw.startswith(_GZIP):
         raw = _unpacked(where, raw)
-    if raw.startswith(_ZIPS) and _is_archive(raw):
+    if raw.startswith(ZIPS) and _is_archive(raw):
         return Source(where, sha256, (), archive=raw)
-    if raw.startswith((*_ZIPS, OLE)):
-        return _open_workbook(where, raw, sha256)
+    if raw.startswith((*ZIPS, OLE)):
+        workbook = Workbook(raw, where)
+        return Source(where, sha256, workbook.sheet_names, _workbook=workbook)
     return _open_text(where, raw, sha256)
 
 
 def _unpacked(path: Path, raw: bytes) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
-            unpacked = stream.read(_MOST_BYTES + 1)
+            unpacked = stream.read(MOST_TEXT_BYTES + 1)
     except (OSError, EOFError, zlib.error) as err:
         raise FileFormatError(f"the .gz is damaged or cut off ({err}): export it again", file=path) from None
-    if len(unpacked) > _MOST_BYTES:
+    if len(unpacked) > MOST_TEXT_BYTES:
         raise FileFormatError(
-            f"the .gz is larger than {_MOST_BYTES >> 20} MB when unpacked, as no export is: check where it is from",
+            f"the .gz is larger than {MOST_TEXT_BYTES >> 20} MB when unpacked, as no export is: check where it is from",
             file=path,
         )
     if not unpacked.strip():
@@ -137,51 +156,16 @@ def _is_archive(raw: bytes) -> bool:
     return not any(name in _WORKBOOK_MEMBERS or name.startswith("xl/") for name in names)
 
 
-def _open_workbook(path: Path, raw: bytes, sha256: str) -> Source:
-    import python_calamine as calamine
-
-    with _damage_named(path, "the file begins like a workbook but cannot be read as one"):
-        workbook = calamine.CalamineWorkbook.from_filelike(io.BytesIO(raw))
-        return Source(path, sha256, tuple(workbook.sheet_names), _workbook=workbook)
-
-
-@contextlib.contextmanager
-def _damage_named(path: Path, what: str, *, sheet: str | None = None) -> Iterator[None]:
-    """Turn whatever the workbook library says of a damaged file into one sentence."""
-    import python_calamine as calamine
-
-    try:
-        yield
-    except calamine.PasswordError as err:
-        raise FileFormatError("the workbook is protected by a password: save it without one", file=path) from err
-    except BaseException as err:
-        # A damaged file can make the library panic, and a panic is not an Exception.
-        damage = isinstance(err, (calamine.CalamineError, OSError, ValueError, OverflowError, MemoryError))
-        if not damage and type(err).__name__ != "PanicException":
-            raise
-        detail = " ".join(str(err).split())[:120]
-        raise FileFormatError(
-            f"{what} ({detail}): it is truncated, damaged or of another kind, export it again",
-            file=path,
-            sheet=sheet,
-        ) from None
-
-
 def _open_text(path: Path, raw: bytes, sha256: str) -> Source:
-    if b"\x00" in raw and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if len(raw) > MOST_TEXT_BYTES:
+        raise FileFormatError(
+            f"the text is larger than {MOST_TEXT_BYTES >> 20} MB, as no export is: check where it is from", file=path
+        )
+    marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = decode(raw, path) if marked or b"\x00" not in raw else "\x00"
+    if "\x00" in text:
         raise FileFormatError("the file is neither a workbook nor text: export it as .xlsx or .csv", file=path)
-    text = decode(raw, path)
-    lines = text.splitlines()
-    delimiter = _delimiter(lines)
-    rows: list[Row] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    before = 0
-    try:
-        for cells in reader:
-            rows.append(Row(before + 1, list(cells)))
-            before = reader.line_num
-    except csv.Error as err:
-        raise FileFormatError(f"the line cannot be split into cells ({err})", file=path, row=before + 1) from err
+    rows = [Row(number, cells) for number, cells in text_rows(text, _delimiter(first_lines(text)), path)]
     decimal = decimal_of([cell.strip() for row in rows for cell in row.cells])
     return Source(path, sha256, ("",), decimal=decimal, _rows={"": rows})
 

@@ -162,7 +162,7 @@ def curve_verdicts(
         verdict(rules["curve_precision"], g, why=none or ("" if g == g else too_few), about=about),
     ]
     if curve.usable:
-        out += _level_verdicts(levels, rules, about=about)
+        out += _level_verdicts(levels, _masked(levels, wells), rules, about=about)
     else:
         out.append(verdict(rules["standards_accepted"], math.nan, why=none or "the curve is not usable", about=about))
     return out
@@ -213,7 +213,16 @@ def _slope_sign(curve: Curve, none: str, names: list[str], about: Mapping[str, s
     return entry
 
 
-def _level_verdicts(levels: Sequence[Level], rules: Rules, about: Mapping[str, str]) -> list[dict[str, Any]]:
+def _masked(levels: Sequence[Level], wells: Sequence[Well]) -> list[float]:
+    """Return the standard levels of which no well is left because they were masked."""
+    left = {level.nominal for level in levels}
+    masked = {float(w["nominal_copies"]) for w in wells if w["role"] == "standard" and w["masked"] == YesNo.yes}
+    return sorted(nominal for nominal in masked - left if math.isfinite(nominal))
+
+
+def _level_verdicts(
+    levels: Sequence[Level], masked: Sequence[float], rules: Rules, about: Mapping[str, str]
+) -> list[dict[str, Any]]:
     rule = rules["back_calculated"]
     out = []
     for position, level in enumerate(levels):
@@ -225,13 +234,14 @@ def _level_verdicts(levels: Sequence[Level], rules: Rules, about: Mapping[str, s
         out.append(entry)
     accepted = [level for level in levels if level.accepted]
     failed = [level for level in levels if not level.accepted]
-    listed = ", ".join(f"{level.nominal:g}" for level in failed)
+    # What is masked is not accepted: leaving levels out must not raise their share.
+    listed = ", ".join([*(f"{level.nominal:g}" for level in failed), *(f"{nominal:g} (masked)" for nominal in masked)])
     out.append(
         verdict(
             rules["standards_accepted"],
-            len(accepted) / len(levels),
+            len(accepted) / (len(levels) + len(masked)),
             wells=[name for level in failed for name in level.wells],
-            why=f"not accepted: {listed} copies" if failed else "",
+            why=f"not accepted: {listed} copies" if listed else "",
             about=about,
         )
     )
@@ -248,7 +258,9 @@ def ntc_verdict(
     rule = _with_high(rules["ntc"], rules.value("ntc", "lod_multiple") * lod)
     controls = [well for well in wells if well["role"] == "ntc" and _in_use(well)]
     if not controls:
-        return verdict(rule, math.nan, why="the plate has no NTC well, contamination was not checked", about=about)
+        out = sum(well["role"] == "ntc" for well in wells)
+        why = f"all {out} NTC wells are left out" if out else "the plate has no NTC well"
+        return verdict(rule, math.nan, why=f"{why}, contamination was not checked", about=about)
     blank = [str(well["well_name"]) for well in controls if well["cq_status"] == CqStatus.missing]
     if blank:
         return verdict(rule, math.nan, wells=blank, why="the Cq of an NTC well is blank", about=about)

@@ -22,6 +22,7 @@ from ..errors import FileFormatError, InputError
 from ..jobs import atomic_path
 from ..provenance import sha256_file
 from ..schema import SCHEMA_VERSION, kind_of_dtype
+from ..tables import csv_plain, csv_text
 from .build import missing_of
 
 _MARK = "ckinetics_dtype"
@@ -310,7 +311,7 @@ def _save_tables(data: xr.DataTree | xr.Dataset, folder: Path) -> Path:
         path = folder / f"{name}.csv"
         with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(table.columns)
+            writer.writerow(map(csv_text, table.columns))
             writer.writerows(zip(*[_cells(table[column]) for column in table.columns], strict=True))
         layout["sha256"][path.name] = sha256_file(path)
     with atomic_path(folder / _TABLES_LAYOUT) as part:
@@ -336,14 +337,18 @@ def _cells(column: pd.Series) -> list[str]:
         return ["" if np.isnan(v) else repr(v) for v in values.tolist()]
     if values.dtype.kind == "M":
         return ["" if np.isnat(v) else str(v) for v in values]
-    # A word "" is missing; a backslash keeps line ends inside a cell apart from those between rows.
+    # A word "" is missing; a backslash keeps line ends inside a cell apart from those between rows, and an
+    # apostrophe what a spreadsheet would take for a formula.
     return [
-        v.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") if isinstance(v, str) else str(v)
+        csv_text(v.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") if isinstance(v, str) else v)
         for v in values.tolist()
     ]
 
 
 def _word(cell: str) -> str:
+    cell = csv_plain(cell)
+    if "\\" not in cell:
+        return cell
     out, at = [], 0
     while at < len(cell):
         if cell[at] == "\\" and at + 1 < len(cell):
@@ -390,6 +395,7 @@ def _group_in(folder: Path, spec: dict[str, Any]) -> xr.Dataset:
     for name, dims in spec["tables"]:
         with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as stream:
             header, *rows = list(csv.reader(stream))
+        header = list(map(csv_plain, header))
         columns = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
         at = tuple(np.array(columns[f"{dim}_index"], dtype=int) for dim in dims)
         for column, cells in columns.items():

@@ -6,6 +6,8 @@ nobody else (save it with ``ax.figure.savefig``, or pass ``ax=plt.subplots()[1]`
 
 from .curves import standard_curve
 from .panels import individuals
+from .plate_map import plate_map
+from .plates import plate_curve, plate_partitions, plate_replicates, plate_residuals
 from .response import exposure_by_group, exposure_correlation, exposure_response
 from .spaghetti import profiles
 
@@ -14,6 +16,11 @@ __all__ = [
     "exposure_correlation",
     "exposure_response",
     "individuals",
+    "plate_curve",
+    "plate_map",
+    "plate_partitions",
+    "plate_replicates",
+    "plate_residuals",
     "profiles",
     "standard_curve",
 ]

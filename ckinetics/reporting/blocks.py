@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..plot.style import styled
 
@@ -106,7 +106,13 @@ class Notes:
 
 
 def picture(
-    draw: Callable[[Figure], Any], *, alt: str, caption: str, size: tuple[float, float] = (7.6, 4.3)
+    draw: Callable[[Figure], Any],
+    *,
+    alt: str,
+    caption: str,
+    size: tuple[float, float] = (7.6, 4.3),
+    layout: Literal["constrained", "none"] = "constrained",
+    text: Literal["path", "none"] = "path",
 ) -> Picture:
     """Draw a figure that nothing else holds and return it as a picture.
 
@@ -118,18 +124,22 @@ def picture(
         What it shows, for those who cannot see it and for those who can.
     size : (float, float)
         Width and height in inches.
+    layout : {"constrained", "none"}
+        Whether matplotlib places the axes, or `draw` does, which takes half the time.
+    text : {"path", "none"}
+        Letters drawn as they are everywhere, or in the reader's own sans-serif font, which is smaller.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout=layout)
     canvas = FigureCanvasSVG(figure)
     with styled():
         draw(figure)
     stream = io.BytesIO()
     # The same data give the same bytes: no date, and ids that do not change.
-    with mpl.rc_context({"svg.hashsalt": "ckinetics", "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": "ckinetics", "svg.fonttype": text}):
         canvas.print_figure(stream, format="svg", metadata={"Date": None, "Creator": None})
-    text = base64.b64encode(stream.getvalue()).decode("ascii")
-    return Picture(f"data:image/svg+xml;base64,{text}", alt, caption)
+    encoded = base64.b64encode(stream.getvalue()).decode("ascii")
+    return Picture(f"data:image/svg+xml;base64,{encoded}", alt, caption)

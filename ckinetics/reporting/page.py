@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .blocks import Section
+
+if TYPE_CHECKING:
+    import jinja2
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -22,6 +27,12 @@ def render_page(title: str, sections: Sequence[Section], *, made: str, version: 
     made, version : str
         When it was made, and by which version.
     """
+    return template("report.html.j2").render(title=title, sections=sections, made=made, version=version)
+
+
+@functools.lru_cache(maxsize=8)
+def template(name: str) -> jinja2.Template:
+    """Return a template, compiled once; everything that it is given is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -31,5 +42,4 @@ def render_page(title: str, sections: Sequence[Section], *, made: str, version: 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.j2")
-    return template.render(title=title, sections=sections, made=made, version=version)
+    return environment.get_template(name)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..tables import csv_text
 from .sheets import Sheet
 
 _LONGEST = 32_767  # characters that a cell holds
@@ -48,6 +49,8 @@ def write_workbook(path: Path, sheets: Sequence[Sheet], *, title: str) -> None:
             "header": book.add_format({"bold": True, "bg_color": "#E8EEF4", "bottom": 1, "text_wrap": True}),
             "unit": book.add_format({"italic": True, "font_color": "#555555", "bottom": 1}),
             "date": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            # As with an apostrophe typed in front: the cell stays text when a person edits it.
+            "text": book.add_format({"quote_prefix": True}),
         }
         for sheet in sheets:
             _write(book.add_worksheet(sheet.name), sheet, looks)
@@ -87,5 +90,5 @@ def _cell(worksheet: Any, row: int, column: int, value: Any, looks: dict[str, An
     if text:
         if len(text) > _LONGEST:
             text = text[: _LONGEST - len(_CUT)] + _CUT
-        worksheet.write_string(row, column, text)
+        worksheet.write_string(row, column, text, looks["text"] if csv_text(text) != text else None)
     return max(map(len, text.splitlines()), default=0)

@@ -9,6 +9,7 @@ from ..schema import UNUSABLE_STATUSES, Verdict, YesNo
 from .outcome import FAILED, OK, QC_FAILED, UNJUDGED, FileVerdict
 
 # Verdicts about a sample or about the vendor's own figures do not fail a plate.
+REVIEWED = ("late_positive", "predose_positive")
 _NOT_OF_THE_PLATE = ("sample_sheet", "vendor_curve", "vendor_quantity", "vendor_concentration")
 
 
@@ -28,7 +29,10 @@ def plate_verdicts(wells: xr.Dataset, tree: xr.DataTree | None) -> tuple[list[Fi
     run_of = dict(zip(wells["run_id"].values.tolist(), wells["file_sha256"].values.tolist(), strict=True))
     remarks: dict[str, list[str]] = {}
     for run_id, words in ({} if tree is None else _remarks(tree)).items():
-        remarks.setdefault(run_of[run_id], []).extend(words)
+        if run_id in run_of:
+            remarks.setdefault(run_of[run_id], []).extend(words)
+        else:  # about all runs, as reanalysis is
+            notes += words
     by_file: dict[str, list[tuple[str, str]]] = {}
     for run_id, judgement in judged.items():
         by_file.setdefault(run_of[run_id], []).append(judgement)
@@ -69,6 +73,14 @@ def lost_samples(tree: xr.DataTree) -> list[str]:
         if sample and run_id not in bad_runs:
             notes.append(f"sample '{sample}' has no level: {reason}")
     return notes
+
+
+def findings(tree: xr.DataTree) -> list[str]:
+    """Return a sentence for each finding in a patient's series that a person should look at."""
+    verdicts = tree.children["verdicts"].to_dataset(inherit=False)
+    mine = np.isin(verdicts["rule"].values.astype(str), REVIEWED) & (verdicts["outcome"].values == Verdict.failed)
+    samples, messages = verdicts["sample_id"].values[mine], verdicts["message"].values[mine]
+    return [f"sample '{sample}': {message}" for sample, message in zip(samples, messages, strict=True)]
 
 
 def judge_runs(tree: xr.DataTree) -> dict[str, tuple[str, str]]:

@@ -23,7 +23,7 @@ from ..errors import InputError, ValidationError
 from ..jobs import Record, locked_folder, remove_unfinished, resume_key, write_json
 from ..provenance import content_hash, now, sha256_file, user, versions
 from ..schema import ENTRY_GROUPS
-from .judgement import lost_samples, plate_verdicts
+from .judgement import findings, lost_samples, plate_verdicts
 from .outcome import FAILED, OK, FileVerdict, StudyRun
 from .resume import Resume
 from .settings import STUDY_FILE, Plates, StudySettings, read_settings
@@ -199,7 +199,7 @@ class _Study:
         if isinstance(rules, Path):
             self._verdict(rules, "rules", OK)
         self._judge(wells, tree)
-        for note in lost_samples(tree):
+        for note in (*lost_samples(tree), *findings(tree)):
             self._say(note)
         return {"kinetics": tree.to_dataset()} | {
             name: tree.children[name].to_dataset(inherit=False) for name in ("wells", "curves", "verdicts", "results")

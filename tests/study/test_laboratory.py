@@ -27,10 +27,11 @@ def default_rules() -> str:
 
 def test_a_contaminated_plate_fails_its_run(small_study: Path, tmp_path: Path) -> None:
     """A plate whose NTC costs all its levels is not "ok"."""
-    rules = default_rules().replace('unit = "copies/well"\nhigh = 3.0', 'unit = "copies/well"\nhigh = -1.0')
-    (small_study / "strict.toml").write_text(rules)
+    (small_study / "strict.toml").write_text(default_rules().replace('name = "default"', 'name = "own"'))
     settings = small_study / "study.toml"
-    settings.write_text(settings.read_text().replace('target = "CAR"', 'target = "CAR"\nrules = "strict.toml"'))
+    # ten copies stand where no template should be
+    own = 'target = "CAR"\nrules = "strict.toml"\nroles = {"Std_1e+01" = "ntc"}'
+    settings.write_text(settings.read_text().replace('target = "CAR"', own))
     run = run_study(small_study, out=tmp_path / "out")
     assert run.status == "quality control failed"
     plates = [v for v in run.verdicts if v.kind == "plate"]

@@ -90,6 +90,8 @@ def _join(source: Source, curve: Header, rows: list[dict[str, Any]], options: Op
 def _curve_numbers(source: Source, header: Header, row: Any) -> dict[str, float]:
     found = {}
     for name in _VENDOR:
+        if name not in header.columns:
+            continue
         try:
             value = number_of(header.cell(row, name), decimal=source.decimal)
         except ValueError as err:

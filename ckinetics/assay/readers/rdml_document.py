@@ -17,6 +17,7 @@ from ..sources import Source
 _MOST_BYTES = 128 * 2**20
 _MOST_ELEMENTS = 1_000_000
 _MOST_MEMBERS = 1000
+_LONGEST_TEXT = 2**20
 _DEEPEST = 32
 _CHUNK = 2**16
 _PASSED_OVER = frozenset({"adp", "mdp", "experimenter", "documentation", "thermalCyclingConditions", "sequences"})
@@ -135,13 +136,14 @@ class _Builder:
         self.root = Element("rdml")
         self.stack: list[Element] = []
         self.text: list[str] = []
+        self.length = 0
         self.passing = 0
         self.elements = 0
         self.parser = expat.ParserCreate(namespace_separator="}")
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self.text.append
+        self.parser.CharacterDataHandler = self._characters
         self.parser.StartDoctypeDeclHandler = self._doctype
 
     def refuse(self, what: str) -> FileFormatError:
@@ -152,8 +154,14 @@ class _Builder:
     def _doctype(self, *_: Any) -> None:
         raise self.refuse("declares a document type or entities")
 
+    def _characters(self, text: str) -> None:
+        self.length += len(text)
+        if self.length > _LONGEST_TEXT:
+            raise self.refuse(f"has a text of more than {_LONGEST_TEXT >> 20} MB")
+        self.text.append(text)
+
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self.text.clear()
+        self._forget()
         tag = name.rpartition("}")[2]
         self.elements += not self.passing
         if len(self.stack) + self.passing >= _DEEPEST:
@@ -170,9 +178,13 @@ class _Builder:
             self.root = element
         self.stack.append(element)
 
+    def _forget(self) -> None:
+        self.text.clear()
+        self.length = 0
+
     def _end(self, name: str) -> None:
         text = "".join(self.text)
-        self.text.clear()
+        self._forget()
         if not self.passing:
             element = self.stack.pop()
             if not len(element):

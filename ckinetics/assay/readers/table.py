@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,11 @@ class Family:
     digital: bool = False
     explain: Callable[[Source], str] = lambda source: ""
 
+    @cached_property
+    def folded(self) -> dict[str, tuple[str, ...]]:
+        """Canonical column to its headers in the form in which they are compared."""
+        return {canonical: tuple(map(fold, headers)) for canonical, headers in self.columns.items()}
+
 
 def find_header(source: Source, family: Family, *, sheets: Sequence[str] | None = None) -> Header | None:
     """Return the header row that fits a family best, or None where no row has two of its columns.
@@ -136,13 +142,16 @@ def find_header(source: Source, family: Family, *, sheets: Sequence[str] | None 
 
 
 def _header_of(row: Row, index: int, sheet: str, family: Family) -> Header:
-    texts = tuple(text_of(cell) for cell in row.cells)
-    folded = [fold(text) for text in texts]
+    texts = tuple(map(text_of, row.cells))
+    places: dict[str, int] = {}
+    for at, text in enumerate(texts):
+        if text:
+            places.setdefault(fold(text), at)
     columns = {}
-    for canonical, headers in family.columns.items():
-        at = next((folded.index(fold(name)) for name in headers if fold(name) in folded), None)
-        if at is not None:
-            columns[canonical] = at
+    for canonical, headers in family.folded.items():
+        found = next((places[name] for name in headers if name in places), None)
+        if found is not None:
+            columns[canonical] = found
     missing = tuple(name for name in family.required if name not in columns)
     return Header(sheet, index, row.number, texts, columns, missing)
 
@@ -159,16 +168,9 @@ def _refuse_repeats(source: Source, header: Header, family: Family) -> None:
             )
 
 
-def body_rows(source: Source, header: Header) -> Iterator[Row]:
-    """Yield the rows under a header that hold anything; a line such as ``[Melt Curve]`` ends the table."""
-    for row in source.rows(header.sheet)[header.index + 1 :]:
-        first = next((cell for cell in row.cells if cell and (type(cell) is not str or cell.strip())), "")
-        if first == "" and not any(text_of(cell) for cell in row.cells):
-            continue
-        section = type(first) is str and re.fullmatch(r"\s*\[[^\]]+\]\s*", first)
-        if section and sum(1 for cell in row.cells if text_of(cell)) == 1:
-            return
-        yield row
+def body_rows(source: Source, header: Header) -> list[Row]:
+    """Return the rows under a header that hold anything; a line such as ``[Melt Curve]`` ends the table."""
+    return source.rows_after(header.sheet, header.index)
 
 
 def header_lines(source: Source, header: Header) -> dict[str, str]:
@@ -183,7 +185,7 @@ def header_lines(source: Source, header: Header) -> dict[str, str]:
         if texts and re.fullmatch(r"\[[^\]]+\]", texts[0]):
             break
         _note(found, texts)
-    trailers = itertools.takewhile(lambda row: _is_setting(header, row), reversed(list(body_rows(source, header))))
+    trailers = itertools.takewhile(lambda row: _is_setting(header, row), reversed(body_rows(source, header)))
     for row in reversed(list(trailers)):
         _note(found, [text for text in map(text_of, row.cells) if text])
     return found
@@ -272,36 +274,44 @@ def located(err: ValueError | str, source: Source, header: Header, row: int) -> 
 def _well(
     family: Family, source: Source, header: Header, options: Options, row: Row, n_wells: int
 ) -> dict[str, Any] | None:
-    def text(column: str) -> str:
-        found = text_of(header.cell(row, column))
-        return "" if found.casefold() in _MISSING_TEXT else found
+    columns, cells = header.columns, row.cells
 
-    if _is_trailer(header, row):
+    def cell(column: str) -> Any:
+        at = columns.get(column)
+        return "" if at is None or at >= len(cells) else cells[at]
+
+    def text(column: str) -> str:
+        found = text_of(cell(column))
+        return "" if len(found) <= 4 and found.casefold() in _MISSING_TEXT else found
+
+    field, task = cell("cq"), text("task")
+    if not task and not text_of(field) and _is_trailer(header, row):
         return None
     if not source.is_workbook:
         _check_width(family, header, row)
-    sample, target, task = text("sample"), text("target"), text("task")
+    sample, target = text("sample"), text("target")
     if not (sample or target or task or text("cq")):
         return None
     role = role_of(task, family, options)
-    cq, cq_status = cq_of(header.cell(row, "cq"), decimal=source.decimal, undetermined=options.undetermined)
+    cq, cq_status = cq_of(field, decimal=source.decimal, undetermined=options.undetermined)
     well = {
         "file": source.name,
         "file_sha256": source.sha256,
         "sheet": header.sheet,
         "row": float(row.number),
-        "well_name": well_of(header.cell(row, "position"), n_wells=n_wells),
+        "well_name": well_of(cell("position"), n_wells=n_wells),
         "sample": sample,
         "target": target,
         "role": role,
         "dye": text("dye"),
         "cq": cq,
         "cq_status": cq_status,
-        "omit": yes_no_of(header.cell(row, "omit")) if "omit" in header.columns else YesNo.no,
+        "omit": yes_no_of(cell("omit")) if "omit" in columns else YesNo.no,
         "run": text("run_id"),
     }
-    unit = text("quantity_unit") or options.quantity_unit
-    well |= quantity_of(header.cell(row, "quantity"), role, unit=unit, decimal=source.decimal)
+    if "quantity" in columns:
+        unit = text("quantity_unit") or options.quantity_unit
+        well |= quantity_of(cell("quantity"), role, unit=unit, decimal=source.decimal)
     return well
 
 
@@ -320,8 +330,7 @@ def _check_width(family: Family, header: Header, row: Row) -> None:
 
 
 def _is_trailer(header: Header, row: Row) -> bool:
-    if text_of(header.cell(row, "cq")) or text_of(header.cell(row, "task")):
-        return False
+    """Whether a row without Cq and task is a setting under the table and no well."""
     if sum(1 for cell in row.cells if text_of(cell)) > 2:
         return False
     try:
@@ -340,10 +349,12 @@ def role_of(task: str, family: Family, options: Options) -> str:
         The word is unknown; the message lists the known ones.
     """
     word = fold(task)
-    known = {**family.tasks, **options.tasks}
-    for candidate in (word, re.sub(r"[- ]?\d+$", "", word)):
-        if candidate in known:
-            return known[candidate]
+    known = {**family.tasks, **options.tasks} if options.tasks else family.tasks
+    if word in known:
+        return known[word]
+    bare = re.sub(r"[- ]?\d+$", "", word)
+    if bare in known:
+        return known[bare]
     if not word:
         return ""
     listed = ", ".join(f"'{name}'" for name in known)
@@ -371,6 +382,7 @@ def quantity_of(cell: Any, role: str, *, unit: str, decimal: Any = "point") -> d
     return {"vendor_quantity": value}
 
 
+@lru_cache(maxsize=64)
 def check_quantity_unit(unit: str) -> None:
     """Refuse a unit of quantity other than copies per well.
 

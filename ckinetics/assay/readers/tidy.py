@@ -7,7 +7,8 @@ standard; for a sample the result of other software, kept beside and never used)
 
 from __future__ import annotations
 
-from ..sources import Source
+from ...tables import csv_plain
+from ..sources import Row, Source
 from .table import Family, Header, Options, Reading, read_wells
 
 COLUMNS = {
@@ -42,8 +43,12 @@ TASKS = {
 
 
 def read(family: Family, source: Source, header: Header, options: Options) -> Reading:
-    """Read the wells."""
-    return Reading(read_wells(family, source, header, options))
+    """Read the wells; in text, a name with the apostrophe that keeps it from being a formula is read without it."""
+    return Reading(read_wells(family, source, header, options, prepare=None if source.is_workbook else _plain))
+
+
+def _plain(row: Row) -> Row:
+    return Row(row.number, [csv_plain(cell) for cell in row.cells])
 
 
 FAMILY = Family(
