@@ -24,6 +24,7 @@ from .workbooks import MOST_CELLS, MOST_COLUMNS, OLE, ZIPS, Workbook
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "nat", ".", "null", "none", "missing", "<na>"})
 MOST_TEXT_BYTES = 64 * 2**20
 _MOST_ROWS = 2**20
+_LONGEST_LINE = 4 * 2**20
 _ENCODINGS = ("utf-8-sig", "cp1252")
 # What a spreadsheet takes for a formula, or what would hide it; full-width signs count too.
 _FORMULA = re.compile(r"'*(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
@@ -316,7 +317,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self.stream.readline()
+        line = self.stream.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise csv.Error(f"it is longer than {_LONGEST_LINE >> 20} million characters")
         if not line:
             self.ended = True
             raise StopIteration

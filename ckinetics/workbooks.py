@@ -30,8 +30,11 @@ MOST_COLUMNS = 16_384
 _MOST_PART = 128 * 2**20
 _MOST_TEXT = 256 * 2**20  # shared strings, each counted as often as there are cells
 _MOST_MEMBERS = 5000
-_LITTLE = 4 * 2**20
-_RELATIONS, _BOOK, _STRINGS = "xl/_rels/workbook.xml.rels", "xl/workbook.xml", "xl/sharedstrings.xml"
+_MOST_SHEETS = 1000
+_LITTLE, _FEW = 4 * 2**20, 50  # bytes, and sheets, up to which a workbook is opened again for each sheet
+_ROOT, _RELATIONS = "_rels/.rels", "xl/_rels/workbook.xml.rels"
+_BOOK = "xl/workbook.xml"
+_TEXT_END = re.compile(rb"</(?:[\w.-]+:)?si\s*>")
 _READ_AT_ONCE = frozenset({"workbook.xml", "sharedstrings.xml", "styles.xml", "workbook.xml.rels"})
 
 # A cell that does not say at once that it is within ZZ9999, the rectangle to which is smaller than MOST_CELLS;
@@ -69,6 +72,8 @@ class Workbook:
         with damage_named(file, "the file begins like a workbook but cannot be read as one"):
             self._book = _opened(self._parts.without_sheets() or raw)
             self.sheet_names = tuple(self._book.sheet_names)
+        if len(self.sheet_names) > _MOST_SHEETS:
+            raise self._parts.refuse(f"has {len(self.sheet_names)} sheets")
 
     def rows(self, sheet: str) -> list[list[Any]]:
         """Return the rows of a sheet from its first, each with all cells from column A.
@@ -131,8 +136,8 @@ class _Parts:
         self.file = file
         self.members = members
         self.by_name = {_folded(info.filename): info for info in members}
-        self.longest_text: int | None = None
-        self.strings: bytes | None = None
+        self.longest_text = 0  # an upper limit of the bytes of a shared string
+        self.all_checked = False
         self.sheets: list[str] = []  # the parts of the sheets in order; empty where they are not clear
         self.others: dict[str, bytes] = {}  # the unpacked parts that are no sheets; empty where they are large
 
@@ -169,10 +174,14 @@ class _Parts:
         for info in others:  # a sheet is measured when it is read
             unpacked = self._unpack(info)
             left -= len(unpacked)
+            if b"sheetData" in unpacked:
+                self.sheets = []  # there is more than the list of sheets says
+            if b"sst" in unpacked and unpacked.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                self.longest_text = max(self.longest_text, *map(len, _TEXT_END.split(unpacked)))
             self.others[info.filename] = unpacked if left > 2 * _MOST_PART - _LITTLE else b""
             if left < 0:
                 raise self.refuse(f"is larger than {2 * _MOST_PART >> 20} MB when unpacked")
-        if not self.sheets or left < 2 * _MOST_PART - _LITTLE:
+        if not 0 < len(self.sheets) <= _FEW or left < 2 * _MOST_PART - _LITTLE:
             self.others.clear()
 
     def without_sheets(self, name: str = "", sheet: bytes = b"") -> bytes:
@@ -192,54 +201,55 @@ class _Parts:
         clear = len(self.sheets) == len(names)
         wanted = {self.sheets[at] for at, name in enumerate(names) if name == sheet} if clear else set()
         found = [info for name, info in self.by_name.items() if name.rpartition("/")[2] in wanted]
-        for info in found or self.members:
-            xml = self._unpack(info, sheet)
-            if b"sheetData" not in xml and not (found and b"\0" in xml):
-                continue  # no cells
-            if b"\0" in xml or b"<!DOCTYPE" in xml[:4096]:
-                raise self.refuse("declares a document type or entities, or is no text in UTF-8", sheet)
-            rows, columns = _extent(xml)
-            if columns > MOST_COLUMNS or rows * columns > MOST_CELLS:
-                raise self.refuse(f"has a sheet of {rows} rows and {columns} columns", sheet)
-            cells = len(xml) // 8
-            if cells * self._longest_text() > _MOST_TEXT and xml.count(b"<c") * self._longest_text() > _MOST_TEXT:
-                raise self.refuse("shows a long text in very many cells", sheet)
+        if found or not self.all_checked:
+            parts = {info.filename: self._measured(info, sheet, sure=bool(found)) for info in found or self.members}
+            self.all_checked = not found
             if len(found) == 1 and self.others:
-                return self.without_sheets(info.filename, xml)
+                return self.without_sheets(*parts.popitem())
         return None
+
+    def _measured(self, info: zipfile.ZipInfo, sheet: str, *, sure: bool) -> bytes:
+        """Return a part that is a sheet, or may be one, if all it asks for is within limits."""
+        xml = self._unpack(info, sheet)
+        if b"sheetData" not in xml and not (sure and b"\0" in xml):
+            return xml if sure else b""  # no cells
+        if b"\0" in xml or b"<!DOCTYPE" in xml[:4096]:
+            raise self.refuse("declares a document type or entities, or is no text in UTF-8", sheet)
+        rows, columns = _extent(xml)
+        if columns > MOST_COLUMNS or rows * columns > MOST_CELLS:
+            raise self.refuse(f"has a sheet of {rows} rows and {columns} columns", sheet)
+        if len(xml) // 8 * self.longest_text > _MOST_TEXT and xml.count(b"<c") * self.longest_text > _MOST_TEXT:
+            raise self.refuse("shows a long text in very many cells", sheet)
+        return xml if sure else b""
 
     def _find_sheets(self) -> None:
         """Find which part each sheet is; left open where the workbook says it in an unusual way."""
-        relations, book = self.by_name.get(_RELATIONS), self._unpack(self.by_name[_BOOK])
-        if relations is None:
+        if not {_ROOT, _RELATIONS} <= set(self.by_name):
             return
-        links = self._unpack(relations)
-        if b"&" in links or b"<!" in links or b"<!" in book:
+        root, links, book = (self._unpack(self.by_name[name]) for name in (_ROOT, _RELATIONS, _BOOK))
+        if b"&" in root + links or any(b"<!" in part for part in (root, links, book)):
             return
         targets: dict[str, str] = {}
         ids: list[str] = []
         try:
-            for tag, attributes in _elements(links):
+            books = [
+                about.get("Target", "") for _, about in _elements(root) if "officeDocument" in about.get("Type", "")
+            ]
+            if [_folded(target).lstrip("/") for target in books] != [_BOOK]:
+                return
+            for tag, about in _elements(links):
                 if tag == "Relationship":
-                    if attributes.get("Id", "") in targets:
+                    if about.get("Id", "") in targets:
                         return
-                    targets[attributes.get("Id", "")] = _folded(attributes.get("Target", "")).rpartition("/")[2]
-            for tag, attributes in _elements(book):
+                    targets[about.get("Id", "")] = _folded(about.get("Target", "")).rpartition("/")[2]
+            for tag, about in _elements(book):
                 if tag == "sheet":
-                    ids += [value for name, value in attributes.items() if name.rpartition("}")[2] == "id"]
+                    ids += [value for name, value in about.items() if name.rpartition("}")[2] == "id"]
         except (expat.ExpatError, LookupError, ValueError):
             return
         others = {part for key, part in targets.items() if key not in ids} | _READ_AT_ONCE
         parts = [targets.get(key, "") for key in ids]
         self.sheets = parts if all(part and part not in others for part in parts) else []
-
-    def _longest_text(self) -> int:
-        """Return an upper limit of the bytes of any shared string."""
-        if self.longest_text is None:
-            info = self.by_name.get(_STRINGS)
-            texts = b"" if info is None else self._unpack(info)
-            self.longest_text = max(map(len, re.split(rb"</(?:\w+:)?si\s*>", texts)))
-        return self.longest_text
 
     def _unpack(self, info: zipfile.ZipInfo, sheet: str | None = None) -> bytes:
         at = info.header_offset

@@ -66,7 +66,7 @@ def qc_verdicts(wells: Sequence[Well], rules: Rules, about: Mapping[str, str]) -
 
 
 def _error_pct(well: Well) -> float:
-    return abs(well["copies"] / well["nominal_copies"] - 1.0) * 100.0
+    return 100.0 * abs(well["copies"] - well["nominal_copies"]) / well["nominal_copies"]
 
 
 def inhibition_verdicts(
@@ -194,7 +194,7 @@ def dilution_verdicts(results: Sequence[SampleResult], rules: Rules) -> list[dic
             continue
         ends = [_limits(result) or (0.0, math.inf) for result in own]
         low, high = min(end[1] for end in ends), max(end[0] for end in ends)
-        apart = max(0.0, (high / low - 1.0) * 100.0)
+        apart = max(0.0, 100.0 * (high - low) / low)
         if len(quantified) < 2 and apart <= rule.high:
             continue  # a limit and a level that do not contradict each other say no more
         listed = ", ".join(f"'{result.sample}' {_level_text(result)}" for result in own)
@@ -267,7 +267,7 @@ def _reanalysis(repeat: SampleResult, results: Sequence[SampleResult], rule: Rul
         return verdict(rule, math.nan, repeat.about, wells=repeat.wells.split(), why=why)
     words = f"{_level_text(repeat)} on {repeat.run_id}, {_level_text(original)} on {original.run_id}"
     low, high = min(mine[1], its[1]), max(mine[0], its[0])
-    apart = (high - low) / ((high + low) / 2.0) * 100.0
+    apart = 100.0 * (high - low) / ((high + low) / 2.0)
     exact = repeat.status is original.status is Status.quantified
     if exact:
         apart = abs(apart)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def digital_estimate(
     volume = volume / 1e3  # uL
     total, hits = float(n.sum()), float(positive.sum())
     mean_volume = float((n * volume).sum()) / total
-    counts = {"n_wells": len(n), "n_positive": hits, "n_partitions": total}
+    counts: dict[str, Any] = {"n_wells": len(n), "n_positive": hits, "n_partitions": total}
     low, high = (-math.log1p(-share) / mean_volume if share < 1 else math.inf for share in _shares(hits, total, level))
     if hits == total:
         return DigitalEstimate(low=low, high=math.inf, saturated=True, reason="every partition is positive", **counts)
@@ -116,7 +117,7 @@ def digital_estimate(
 def wald_interval(n_positive: float, n_partitions: float, partition_nl: float, /) -> tuple[float, float]:
     """Return the 95 % interval that QuantaSoft prints as ``PoissonConf``, to hold an export against it.
 
-    ``-ln(p0 +- 1.96 sqrt(p0 p1 / n)) / V`` of the negative share p0; it fails where there are few positives.
+    ``-ln(p0 +- 1.96 sqrt(p0 p1 / n)) / V`` of the negative share p0; it is too narrow where there are few positives.
 
     Examples
     --------
@@ -126,7 +127,9 @@ def wald_interval(n_positive: float, n_partitions: float, partition_nl: float, /
     """
     share = 1.0 - n_positive / n_partitions
     half = 1.96 * math.sqrt(share * (1.0 - share) / n_partitions)
-    low, high = (-math.log(share + sign * half) / partition_nl * 1e3 for sign in (1.0, -1.0))
+    low, high = (
+        -math.log(end) / partition_nl * 1e3 if end > 0 else math.inf for end in (min(share + half, 1.0), share - half)
+    )
     return low, high
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from ..provenance import content_hash, sha256_file
 from ..schema import CqStatus, YesNo
 from ..tables import Table, fold, read_table
 
-Data = str | Path | pd.DataFrame | xr.Dataset
+Data: TypeAlias = str | Path | pd.DataFrame | xr.Dataset
 ALIASES: dict[str, tuple[str, ...]] = {
     "copies": ("nominal_copies", "sq", "quantity", "starting_quantity", "copies_per_well", "nominal_quantity"),
     "cq": ("ct", "cp"),

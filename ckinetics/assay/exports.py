@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import FileFormatError, InputError
 from .readers import Options, read_source
 from .sources import open_source
 
@@ -108,8 +108,26 @@ def read_export(path: str | Path, options: Options | None = None, /) -> Export:
         source = open_source(export.path)
         export.sha256 = source.sha256
         family, reading = read_source(source, options or Options())
+        _refuse_unwritable(export.path, reading.rows)
     except InputError as err:
         export.error = err
         return export
     export.family, export.software, export.rows = family.name, reading.software, reading.rows
     return export
+
+
+def _refuse_unwritable(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Refuse text that no result file can hold: it would cost the results of all other files too."""
+    for row in rows:
+        text = "".join([value for value in row.values() if isinstance(value, str)])
+        if "\0" in text or (not text.isascii() and _has_half_pair(text)):
+            raise FileFormatError(
+                "a cell holds a character that no file can hold (NUL, or half of a pair): remove it",
+                file=path,
+                sheet=row["sheet"],
+                row=int(row["row"]),
+            )
+
+
+def _has_half_pair(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -224,7 +224,8 @@ def sample_result(
     if plate.other.usable:
         others = [10.0 ** ((cq - plate.other.intercept) / plate.other.slope) for cq in cqs]
         result.copies_other_fit = _mean(others, replicate_mean)
-    agree = _replicates_agree(result, mean, cqs, used, plate, rules)
+    # The harmonic mean: with another one the wells that scatter most would set themselves too tight a limit.
+    agree = _replicates_agree(result, len(copies) / math.fsum(1.0 / n for n in copies), cqs, used, plate, rules)
     if not agree and max(copies) >= plate.lloq:
         result.copies, result.reason = mean, str(result.verdicts[-1]["message"])
         return result

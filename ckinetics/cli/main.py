@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .plates import plates
+from .quantify import quantify
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QC = 0, 1, 2, 3
 
@@ -97,6 +98,7 @@ def models(
 
 
 app.command()(plates)
+app.command()(quantify)
 
 
 def _describe(model: object) -> str:

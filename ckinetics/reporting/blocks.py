@@ -133,7 +133,7 @@ def picture(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout=layout)
+    figure = Figure(figsize=size, layout=None if layout == "none" else layout)
     canvas = FigureCanvasSVG(figure)
     with styled():
         draw(figure)

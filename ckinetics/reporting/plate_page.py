@@ -18,6 +18,7 @@ from ..plot.plate_wells import PlateWells, plate_wells
 from ..plot.style import unit_label
 from ..provenance import now
 from ..schema import GROUPS, Status, Verdict, YesNo
+from .batch_tables import sheet_and_rows
 from .blocks import Definitions, Paragraph, Picture, Section, Table, picture
 from .numbers import count, number
 from .page import template
@@ -262,27 +263,7 @@ def _where(result: Mapping[str, Any], wells: Columns) -> str:
     """Return the sheet and the rows of the file that a result's wells stand in."""
     mine = np.isin(wells["well_name"].astype(str), str(result["wells"]).split())
     mine &= (wells["target"] == result["target"]) & (wells["sample"] == result["sample"])
-    found: dict[str, list[int]] = {}
-    for sheet, row in zip(wells["sheet"][mine].tolist(), wells["row"][mine].tolist(), strict=True):
-        found.setdefault(str(sheet), []).append(int(row))
-    return "; ".join(f"{sheet} {spans(rows)}".strip() for sheet, rows in found.items())
-
-
-def spans(rows: Iterable[int]) -> str:
-    """Return row numbers with neighbours joined.
-
-    Examples
-    --------
-    >>> spans([7, 5, 6, 12])
-    '5–7, 12'
-    """
-    out: list[list[int]] = []
-    for row in sorted(set(rows)):
-        if out and row == out[-1][1] + 1:
-            out[-1][1] = row
-        else:
-            out.append([row, row])
-    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in out)
+    return sheet_and_rows(wells, np.flatnonzero(mine).tolist())
 
 
 def _verdicts(verdicts: Columns) -> list[Any]:

@@ -1,8 +1,18 @@
 """A whole study: the steps that ``ckinetics run`` takes, and the synthetic study of the demo."""
 
+from .batch import BatchRun, quantify_folder
 from .outcome import FileVerdict, StudyRun
 from .run import run_study
 from .settings import StudySettings, read_settings
 from .synthetic import simulate_study
 
-__all__ = ["FileVerdict", "StudyRun", "StudySettings", "read_settings", "run_study", "simulate_study"]
+__all__ = [
+    "BatchRun",
+    "FileVerdict",
+    "StudyRun",
+    "StudySettings",
+    "quantify_folder",
+    "read_settings",
+    "run_study",
+    "simulate_study",
+]

@@ -23,6 +23,7 @@ from ..errors import InputError, ValidationError
 from ..jobs import Record, locked_folder, remove_unfinished, resume_key, write_json
 from ..provenance import content_hash, now, sha256_file, user, versions
 from ..schema import ENTRY_GROUPS
+from .decisions import record_decisions
 from .judgement import findings, lost_samples, plate_verdicts
 from .outcome import FAILED, OK, FileVerdict, StudyRun
 from .resume import Resume
@@ -148,6 +149,7 @@ class _Study:
 
     def _from_plates(self, plates: Plates) -> dict[str, xr.Dataset]:
         from ..assay import load_rules, quantify, read_plates
+        from ..assay.overrides import read_overrides
 
         paths = [self.base / name for name in plates.named_files]
         missing = [path for path in paths if not path.exists()]
@@ -163,21 +165,21 @@ class _Study:
                 self._verdict(sheet, "sample sheet", FAILED, "is not there: check 'sample_sheet' in [plates]")
                 return {}
             sheet = None
-        reading = ("columns", "roles", "tasks", "undetermined", "quantity_unit", "run_id", "matrix", "missing_time")
-        options: dict[str, Any] = plates.model_dump(include=set(reading))
         self.tell("reading plates")
         try:
-            wells = read_plates(paths, layout=sheet, errors="collect", **options)
+            wells = read_plates(paths, layout=sheet, errors="collect", **plates.reading)
         except InputError as err:
             self._verdict(Path(err.file or self.base / STUDY_FILE), "plates", FAILED, str(err))
             return {}
         if sheet is not None:
             self._verdict(sheet, "sample sheet", OK)
-        rules = plates.rules if plates.rules == "default" else self.base / plates.rules
+        rules, decisions = plates.rules_in(self.base), None
         self.tell("quantifying")
         try:
-            settings = plates.model_dump(exclude={"files", "sample_sheet", *reading})
-            settings |= {"rules": rules, "rules_sha256": load_rules(rules).sha256}
+            settings: dict[str, Any] = plates.quantifying | {"rules": rules, "rules_sha256": load_rules(rules).sha256}
+            if plates.overrides is not None:
+                decisions = read_overrides(self.base / plates.overrides)
+                settings["overrides_sha256"] = decisions.sha256
             tree = self._step(
                 "quantified",
                 {"wells": content_hash(wells)},
@@ -185,11 +187,8 @@ class _Study:
                 lambda: quantify(
                     wells,
                     rules=rules,
-                    target=plates.target,
-                    repeats=plates.repeats,
-                    replicate_mean=plates.replicate_mean,
-                    lloq_copies=plates.lloq_copies,
-                    lod_copies=plates.lod_copies,
+                    overrides=self.base / plates.overrides if plates.overrides is not None else None,
+                    **plates.quantifying,
                 ),
             )
         except InputError as err:
@@ -198,6 +197,9 @@ class _Study:
             return {}
         if isinstance(rules, Path):
             self._verdict(rules, "rules", OK)
+        if plates.overrides is not None:
+            self._verdict(self.base / plates.overrides, "overrides", OK)
+        record_decisions(self.record, tree, decisions)
         self._judge(wells, tree)
         for note in (*lost_samples(tree), *findings(tree)):
             self._say(note)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..assay.calibration import Calibration
+from ..assay.levels import ReplicateMean
+from ..assay.reference_gene import Unit
+from ..assay.repeats import Repeats
+from ..assay.rules import SETS
 from ..errors import FileFormatError, InputError
 
 STUDY_FILE = "study.toml"
+READING = ("columns", "roles", "tasks", "undetermined", "quantity_unit", "run_id", "matrix", "missing_time")
+QUANTIFYING = (
+    "calibration", "target", "repeats", "replicate_mean", "lloq_copies", "lod_copies", "unit", "reference", "genome_pg",
+    "ipc_target",
+)  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -27,11 +38,17 @@ class Plates(_Section):
     missing_time: Literal["refuse", "nominal"] = "refuse"
     run_id: Literal["stem", "folder"] = "stem"
     rules: str = "default"
+    overrides: str | None = None
+    calibration: Calibration = "ols"
     target: str | None = None
-    repeats: Literal["refuse", "original_unless_failed", "mean", "median_of_three"] = "refuse"
-    replicate_mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    repeats: Repeats = "refuse"
+    replicate_mean: ReplicateMean = "arithmetic"
     lloq_copies: float | None = None
     lod_copies: float | None = None
+    unit: Unit = "copies/ug"
+    reference: str | None = None
+    genome_pg: float | None = None
+    ipc_target: str | None = None
     columns: dict[str, str] | None = None
     roles: dict[str, str] | None = None
     tasks: dict[str, str] | None = None
@@ -48,6 +65,20 @@ class Plates(_Section):
     def named_files(self) -> list[str]:
         """The files and folders, as a list also where one is named."""
         return [self.files] if isinstance(self.files, str) else self.files
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options of `read_plates`."""
+        return self.model_dump(include=set(READING))
+
+    @property
+    def quantifying(self) -> dict[str, Any]:
+        """The options of `quantify` that are no files."""
+        return self.model_dump(include=set(QUANTIFYING))
+
+    def rules_in(self, base: Path) -> str | Path:
+        """Return the rules: a set that comes with ckinetics, or a file beside the settings."""
+        return self.rules if self.rules in SETS else base / self.rules
 
 
 class Kinetics(_Section):
@@ -175,23 +206,71 @@ def read_settings(path: str | Path) -> StudySettings:
             f"there is no '{STUDY_FILE}' in {file.parent}: write one (ckinetics demo makes an example to copy)"
         )
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return StudySettings.model_validate(_toml(file))
+    except ValidationError as err:
+        raise InputError(_sentence(err, StudySettings), file=str(file)) from None
+
+
+def located_plate_settings(path: str | Path) -> tuple[dict[str, Any], Path | None]:
+    """Read the keys of [plates] from a TOML file: those of that table where there is one, else those at the top.
+
+    Returns
+    -------
+    keys : dict
+        As they were given, save that files which they name are found beside the TOML file. ``files`` is not among
+        them, for another folder is to be read.
+    sample_sheet : Path or None
+        The sample sheet that is named there.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing or is not TOML.
+    InputError
+        A key is unknown (the nearest known one is named) or a value is wrong.
+    """
+    file = Path(path)
+    raw = _toml(file)
+    keys = dict(raw["plates"] if isinstance(raw.get("plates"), dict) else raw)
+    settings = plate_settings(keys, file)
+    if settings.rules not in SETS:
+        keys["rules"] = str(file.parent / settings.rules)
+    if settings.overrides is not None:
+        keys["overrides"] = str(file.parent / settings.overrides)
+    keys.pop("files", None)
+    sheet = keys.pop("sample_sheet", None)
+    return keys, None if sheet is None else file.parent / sheet
+
+
+def plate_settings(keys: Mapping[str, Any], file: Path | None = None) -> Plates:
+    """Return the settings of plates from their keys.
+
+    Raises
+    ------
+    InputError
+        A key is unknown (the nearest known one is named) or a value is wrong.
+    """
+    try:
+        return Plates.model_validate(dict(keys))
+    except ValidationError as err:
+        raise InputError(_sentence(err, Plates), file=file) from None
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as err:
         raise FileFormatError(f"cannot be opened ({err.strerror or err})", file=str(file)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise FileFormatError(f"is not valid TOML: {err}", file=str(file)) from None
-    try:
-        return StudySettings.model_validate(raw)
-    except ValidationError as err:
-        raise InputError(_sentence(err), file=str(file)) from None
 
 
-def _sentence(err: ValidationError) -> str:
+def _sentence(err: ValidationError, settings: type[BaseModel]) -> str:
     parts = []
     for fault in err.errors():
         where = ".".join(str(step) for step in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            known = _known_keys(fault["loc"][:-1])
+            known = _known_keys(fault["loc"][:-1], settings)
             near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
             parts.append(f"unknown key '{where}': {hint}")
@@ -201,8 +280,8 @@ def _sentence(err: ValidationError) -> str:
     return "; ".join(parts)
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    model: Any = StudySettings
+def _known_keys(location: tuple[Any, ...], settings: type[BaseModel]) -> list[str]:
+    model: Any = settings
     for step in location:
         annotation = model.model_fields[step].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]

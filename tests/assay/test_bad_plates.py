@@ -216,7 +216,7 @@ def test_two_plates_in_one_file(tmp_path):
     pd.concat([first, second]).to_csv(tmp_path / "both.csv", index=False)
     wells = read_plates(tmp_path / "both.csv")
     assert set(wells["run_id"].values) == {"R1", "R2"}
-    assert quantify(wells)["curves"].sizes["curve"] == 2
+    assert quantify(wells)["curves"].sizes["curve"] == 4  # two fits of each
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

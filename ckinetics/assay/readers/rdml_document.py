@@ -16,6 +16,7 @@ from ..sources import Source
 
 _MOST_BYTES = 128 * 2**20
 _MOST_ELEMENTS = 1_000_000
+_MOST_POINTS = 6_000_000  # elements of curves, which are passed over
 _MOST_MEMBERS = 1000
 _LONGEST_TEXT = 2**20
 _DEEPEST = 32
@@ -124,6 +125,9 @@ def _parse(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> E
             if size > _MOST_BYTES:
                 raise builder.refuse(f"is larger than {_MOST_BYTES >> 20} MB when unpacked")
             builder.parser.Parse(chunk, False)
+            # What is not complete is looked at again with every chunk.
+            if size - builder.parser.CurrentByteIndex > _LONGEST_TEXT:
+                raise builder.refuse(f"has a tag of more than {_LONGEST_TEXT >> 20} MB")
     builder.parser.Parse(b"", True)
     return builder.root
 
@@ -138,7 +142,7 @@ class _Builder:
         self.text: list[str] = []
         self.length = 0
         self.passing = 0
-        self.elements = 0
+        self.elements = self.points = 0
         self.parser = expat.ParserCreate(namespace_separator="}")
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
@@ -163,14 +167,17 @@ class _Builder:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._forget()
         tag = name.rpartition("}")[2]
-        self.elements += not self.passing
+        if self.passing:
+            self.points += 1
+        else:
+            self.elements += 1
         if len(self.stack) + self.passing >= _DEEPEST:
             raise self.refuse("nests too deeply")
+        if self.elements > _MOST_ELEMENTS or self.points > _MOST_POINTS:
+            raise self.refuse("has too many elements")
         if self.passing or tag in _PASSED_OVER:
             self.passing += 1
             return
-        if self.elements > _MOST_ELEMENTS:
-            raise self.refuse("has too many elements")
         element = Element(tag, attributes)
         if self.stack:
             self.stack[-1].append(element)
