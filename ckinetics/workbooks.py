@@ -34,6 +34,7 @@ _MOST_SHEETS = 1000
 _LITTLE, _FEW = 4 * 2**20, 50  # bytes, and sheets, up to which a workbook is opened again for each sheet
 _ROOT, _RELATIONS = "_rels/.rels", "xl/_rels/workbook.xml.rels"
 _BOOK = "xl/workbook.xml"
+_TEXTS = re.compile(rb"<(?:[\w.-]+:)?sst[\s/>]")
 _TEXT_END = re.compile(rb"</(?:[\w.-]+:)?si\s*>")
 _READ_AT_ONCE = frozenset({"workbook.xml", "sharedstrings.xml", "styles.xml", "workbook.xml.rels"})
 
@@ -176,7 +177,7 @@ class _Parts:
             left -= len(unpacked)
             if b"sheetData" in unpacked:
                 self.sheets = []  # there is more than the list of sheets says
-            if b"sst" in unpacked and unpacked.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            if _TEXTS.search(unpacked):
                 self.longest_text = max(self.longest_text, *map(len, _TEXT_END.split(unpacked)))
             self.others[info.filename] = unpacked if left > 2 * _MOST_PART - _LITTLE else b""
             if left < 0:

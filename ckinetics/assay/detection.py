@@ -10,11 +10,12 @@ import xarray as xr
 
 from ..errors import InputError
 from ..provenance import result_attrs
-from .detection_models import MODELS, fit_detection, limit_interval
+from .detection_models import MODELS, DetectionFit, fit_detection, limit_interval
 from .dilutions import Data, read_dilutions, twins
 
 REPLICATES = (1, 2, 3, 4, 5, 6, 8)
 _MISFIT = 0.05
+_FAR = 3.0  # decades beyond the levels at which a limit is no more than a flat line's
 
 
 def detection_limit(
@@ -90,6 +91,7 @@ def detection_limit(
         notes = [alike[one.target]] if one.target in alike else []
         for j, model in enumerate(MODELS):
             fit = fit_detection(levels, n, seen, model)
+            fit = _refuse_far(fit, fit.limit(level), levels)
             low, high = limit_interval(fit, levels, n, seen, level, interval)
             values = vars(fit) | {"lod": fit.limit(level), "low": low, "high": high}
             for name in names:
@@ -98,6 +100,12 @@ def detection_limit(
             several[i, j] = [fit.limit(-math.expm1(math.log1p(-level) / m)) for m in REPLICATES]
             if not fit.reason:
                 fitted[i, j] = np.where(counts[0, i] > 0, fit.probability(every), np.nan)
+            lod = fit.limit(level)
+            if not fit.reason and not levels[0] <= lod <= levels[-1]:
+                notes.append(
+                    f"the limit of {lod:.3g} copies by the {model} model lies outside the levels, {levels[0]:g} to "
+                    f"{levels[-1]:g} copies"
+                )
             if fit.p_value < _MISFIT:
                 notes.append(
                     f"the {model} model does not describe the detection (deviance {fit.deviance:.3g}, df {fit.df:g}, "
@@ -143,3 +151,14 @@ def detection_limit(
     }
     settings = {"target": target, "level": level, "interval": interval, "interval_kind": "profile likelihood"}
     return xr.Dataset(variables, coords, result_attrs(title="limit of detection", settings=settings, source=source))
+
+
+def _refuse_far(fit: DetectionFit, lod: float, levels: np.ndarray) -> DetectionFit:
+    """Return a fit without a limit where that lies far from all levels."""
+    if fit.reason or levels[0] * 10.0**-_FAR <= lod <= levels[-1] * 10.0**_FAR:
+        return fit
+    return DetectionFit(
+        fit.model,
+        reason=f"the share of wells with a signal hardly rises with copies: a limit of {lod:.1g} copies would lie far "
+        "from every level",
+    )

@@ -83,6 +83,8 @@ def fit_detection(copies: np.ndarray, n: np.ndarray, seen: np.ndarray, model: Mo
         start, fixed = np.array([-math.log(float((n * copies).sum() / seen.sum()))]), math.log(10.0) * x
         design = np.ones((len(x), 1))
     else:
+        if len(copies) > 1 and copies[seen < n].min() >= copies[seen > 0].max():
+            return DetectionFit(model, reason="the share of wells with a signal does not rise with copies")
         # A slope has an end only where a well without a signal lies above one with.
         if not copies[seen < n].max() > copies[seen > 0].min():
             return DetectionFit(

@@ -233,7 +233,11 @@ def zip_of(members: Sequence[Member]) -> bytes:
         contents += b"PK\x01\x02" + struct.pack("<HHHHHH", 20, 20, 0, one.method, 0, 33) + about
         contents += struct.pack("<HHHLL", 0, 0, 0, 0, at) + name
     number = len(members)
-    return bytes(body + contents) + b"PK\x05\x06" + struct.pack("<HHHHLLH", 0, 0, number, number, len(contents), len(body), 0)
+    return (
+        bytes(body + contents)
+        + b"PK\x05\x06"
+        + struct.pack("<HHHHLLH", 0, 0, number, number, len(contents), len(body), 0)
+    )
 
 
 SHEET_TOP = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
@@ -284,8 +288,31 @@ EXTERNAL = "<!DOCTYPE rdml [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>"
 GIGA = 2 * 2**30  # above what a process of the tests may take
 
 
+def ods(rows: int, columns: int) -> bytes:
+    """An OpenDocument workbook of one cell, repeated."""
+    kind = b"application/vnd.oasis.opendocument.spreadsheet"
+    spaces = "".join(
+        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    cell = (
+        f'<table:table-cell office:value-type="string" table:number-columns-repeated="{columns}"><text:p>well</text:p>'
+    )
+    row = f'<table:table-row table:number-rows-repeated="{rows}">{cell}</table:table-cell></table:table-row>'
+    sheet = f'<office:spreadsheet><table:table table:name="S">{row}</table:table></office:spreadsheet>'
+    content = f"<office:document-content{spaces}><office:body>{sheet}</office:body></office:document-content>"
+    entry = f'<m:file-entry m:full-path="/" m:media-type="{kind.decode()}"/>'
+    manifest = f'<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">{entry}</m:manifest>'
+    return zip_of(
+        [
+            Member("mimetype", kind, len(kind), zlib.crc32(kind), 0),
+            member("content.xml", content.encode()),
+            member("META-INF/manifest.xml", manifest.encode()),
+        ]
+    )
+
+
 def bombs(folder: Path) -> dict[str, Path]:
-    """Write the files that ask for more memory or time than there is; name to path."""
+    """Write files that ask for more memory or time than there is; name to path."""
     found: dict[str, Path] = {}
 
     def put(name: str, content: bytes, end: str) -> None:
@@ -303,7 +330,9 @@ def bombs(folder: Path) -> dict[str, Path]:
     book("strings_bomb", sheet_of(far("B2")), Member("xl/sharedStrings.xml", strings, GIGA))
     book("strings_bomb_that_lies", sheet_of(far("B2")), Member("xl/sharedStrings.xml", strings, 12))
     book(
-        "strings_many", sheet_of(far("B2")), member("xl/sharedStrings.xml", b"<sst>" + b"<si><t>a</t></si>" * 3 * 10**6)
+        "strings_many",
+        sheet_of(far("B2")),
+        member("xl/sharedStrings.xml", b"<sst>" + b"<si><t>a</t></si>" * 3 * 10**6 + b"</sst>"),
     )
     long = member("xl/sharedStrings.xml", b"<sst><si><t>" + b"a" * 2**20 + b"</t></si></sst>")
     shown = b"".join(f'<row r="{at}"><c r="A{at}" t="s"><v>0</v></c></row>'.encode() for at in range(1, 9000))
@@ -379,17 +408,7 @@ def bombs(folder: Path) -> dict[str, Path]:
         put(name, text, ".csv")
         with found[name].open("r+b") as stream:
             stream.truncate(size)
-    repeated = (
-        b'<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" '
-        b'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" '
-        b'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet>'
-        b'<table:table table:name="S"><table:table-row table:number-rows-repeated="999999999">'
-        b'<table:table-cell office:value-type="string" table:number-columns-repeated="999999999">'
-        b"<text:p>well</text:p></table:table-cell></table:table-row></table:table>"
-        b"</office:spreadsheet></office:body></office:document-content>"
-    )
-    kind = b"application/vnd.oasis.opendocument.spreadsheet"
-    put("ods_repeats", zip_of([member("mimetype", kind), member("content.xml", repeated)]), ".ods")
+    put("ods_repeats", ods(10**9, 10**9), ".ods")
     huge = b"\xff\xff\xff\x7f"
     ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + b"\x3e\0\x03\0\xfe\xff\x09\0\x06\0" + bytes(10) + huge * 10
     put("ole_that_lies", ole + b"\xff\xff\xff\x7f" * 110 + bytes(4096), ".xls")

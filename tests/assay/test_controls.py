@@ -347,7 +347,15 @@ def test_reanalyses_and_dilutions_do_not_depend_on_order_or_unit(first, second, 
     assert values[0] == pytest.approx(values[1])
 
 
-@given(st.lists(st.tuples(st.sampled_from([10.0, 100.0, 1e3]), st.floats(0.2, 3.0)), min_size=1, max_size=12))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([10.0, 100.0, 1e3]), st.floats(0.2, 3.0).filter(lambda f: abs(abs(f - 1) - 0.3) > 1e-6)
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
 def test_shares_of_qc_wells_are_counts(drawn):
     wells = [
         well(f"Q{at}", "qc", nominal_copies=nominal, copies=nominal * factor)

@@ -156,3 +156,49 @@ def test_a_sheet_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
     with pytest.raises(FileFormatError, match=r"s\.csv: the file cannot be opened \(Permission denied\)"):
         read_sample_sheet(tmp_path / "s.csv")
+
+
+def test_purpose_and_reaction_volume_reach_the_wells(tmp_path):
+    write_tidy(tmp_path / "p.csv", {"S1": 1e3, "S2": 1e3})
+    sheet = sheet_frame(["S1", "S2"], purpose=["", "ISR"], reaction_ul=[20.0, ""])
+    wells = read_plates(tmp_path / "p.csv", layout=sheet)
+    found = {
+        name: (str(purpose), float(volume))
+        for name, purpose, volume in zip(
+            wells["sample"].values, wells["purpose"].values, wells["reaction_ul"].values, strict=True
+        )
+    }
+    assert found["S1"] == ("", 20.0)
+    assert found["S2"][0] == "isr"
+    assert np.isnan(found["S2"][1])
+    assert found["NTC"][0] == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "pattern"),
+    [
+        ("purpose", "repeat", "row 1: purpose 'repeat' is unknown: write isr"),
+        ("reaction_ul", 0, "row 1: the reaction volume 0 uL is not positive"),
+        ("reaction_ul", -20, "row 1: the reaction volume -20 uL is not positive"),
+        ("reaction_ul", "20 uL", "row 1: reaction_ul '20 uL' is not a number"),
+    ],
+)
+def test_faulty_purposes_and_volumes(column, value, pattern):
+    with pytest.raises(InputError, match=pattern):
+        read_sample_sheet(sheet_frame(["S1"], **{column: [value]}))
+
+
+def test_a_volume_that_contradicts_the_export_is_refused(tmp_path):
+    from ckinetics.assay.identification import identify
+
+    sheet = read_sample_sheet(sheet_frame(["S1"], reaction_ul=[20.0]))
+
+    def row(volume):
+        names = {"run_id": "p", "sheet": "", "row": 2, "well_name": "A01", "sample": "S1", "target": "CAR"}
+        return names | {"role": "unknown", "reaction_ul": volume}
+
+    rows = [row(20.001)]
+    assert identify(tmp_path / "p.csv", rows, [], sheet) == []
+    assert rows[0]["reaction_ul"] == 20.0
+    with pytest.raises(InputError, match="has 40 uL on the plate but 20 uL in row 1 of the sample sheet"):
+        identify(tmp_path / "p.csv", [row(40.0)], [], sheet)
