@@ -16,15 +16,10 @@ A patient that cannot be computed is not an exception: it is NaN with a coded re
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# Characters that move the cursor, colour a terminal, reverse what is read, or are not seen.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f\x80-\x84\x86-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
-)
-_LONGEST = 2000
+_LONGEST, _WORD = 2000, 200
 
 
 def one_line(text: str) -> str:
@@ -35,9 +30,10 @@ def one_line(text: str) -> str:
     >>> one_line("S1\n\u202eS2")
     'S1 \\u202eS2'
     """
-    if len(text) > 4 * _LONGEST:
-        text = f"{text[: 2 * _LONGEST]} … {text[-_LONGEST:]}"
-    seen = _UNSEEN.sub(lambda found: repr(found[0])[1:-1], " ".join(text.split()))
+    words = [word if len(word) <= _WORD else f"{word[: _WORD // 2]}…" for word in text[: 20 * _LONGEST].split()]
+    line = " ".join(words)
+    # What moves the cursor, colours a terminal, reverses what is read or is not seen is written out.
+    seen = line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
     return seen if len(seen) <= _LONGEST else f"{seen[: _LONGEST - 500]} … {seen[-490:]}"
 
 

@@ -20,6 +20,7 @@ from .errors import FileFormatError
 
 _MEMORY = 2 * 2**30
 _SECONDS = 60
+_MOST_SAID = 2**28
 _TOO_LARGE, _PROTECTED = "too large", "protected"
 _KINDS: dict[str, Any] = {
     "datetime": datetime.fromisoformat,
@@ -71,7 +72,8 @@ def read_apart(raw: bytes, file: str | Path, *, most_cells: int) -> dict[str, li
         raise FileFormatError("the workbook is protected by a password: save it without one", file=file)
     if answer == _TOO_LARGE:
         raise FileFormatError(
-            f"the workbook has more than {most_cells} cells, as no export has: check where it is from", file=file
+            f"the workbook has more than {most_cells} cells, or very long texts: check where it is from",
+            file=file,
         )
     detail = f" ({answer[:120]})" if isinstance(answer, str) else ""
     raise FileFormatError(
@@ -109,7 +111,7 @@ def _read(raw: bytes, most_cells: int) -> Any:
         sheets, left = [], most_cells
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name)
-            left -= sheet.total_height * sheet.total_width
+            left -= (1 + sheet.total_height) * (1 + sheet.total_width)
             if left < 0:
                 return _TOO_LARGE
             sheets.append((name, sheet.to_python(skip_empty_area=False)))
@@ -122,4 +124,5 @@ def _read(raw: bytes, most_cells: int) -> Any:
 
 if __name__ == "__main__":
     _limit()
-    json.dump(_read(sys.stdin.buffer.read(), int(sys.argv[1])), sys.stdout, default=_cell_out)
+    said = json.dumps(_read(sys.stdin.buffer.read(), int(sys.argv[1])), default=_cell_out)
+    sys.stdout.write(said if len(said) <= _MOST_SAID else json.dumps(_TOO_LARGE))

@@ -92,7 +92,7 @@ class Workbook:
         with damage_named(self._file, "the sheet cannot be read", sheet=sheet):
             book = self._book if part is None else _opened(part)
             found = book.get_sheet_by_name(sheet)
-            self._cells += found.total_height * found.total_width
+            self._cells += (1 + found.total_height) * (1 + found.total_width)
             cells: list[list[Any]] = found.to_python(skip_empty_area=False)
             return cells
 

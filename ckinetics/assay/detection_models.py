@@ -164,7 +164,7 @@ def _best_slope(model: Model, at: float, apart: np.ndarray, n: np.ndarray, seen:
 
     def gradient(ln_slope: float) -> float:
         eta = at + math.exp(ln_slope) * apart
-        return float((apart * _score(model, eta, n, seen)).sum())
+        return float((apart * _derivatives(model, eta, n, seen)[0]).sum())
 
     low, high = -12.0, 8.0
     if gradient(low) <= 0:
@@ -179,23 +179,21 @@ def _best_slope(model: Model, at: float, apart: np.ndarray, n: np.ndarray, seen:
 def _maximise(
     model: Model, design: np.ndarray, fixed: np.ndarray, n: np.ndarray, seen: np.ndarray, start: np.ndarray
 ) -> np.ndarray | None:
-    """Return the maximum of a likelihood that is concave, by Fisher's scoring with halved steps."""
+    """Return the maximum of a likelihood that is concave, by Newton's method with halved steps."""
     beta, value = start, _likelihood(model, design @ start + fixed, n, seen)
-    for _ in range(500):
-        eta = design @ beta + fixed
-        information = (design.T * _weights(model, eta, n)) @ design
-        score = design.T @ _score(model, eta, n, seen)
+    for _ in range(200):
+        score, bend = _derivatives(model, design @ beta + fixed, n, seen)
         try:
-            step = np.linalg.solve(information, score)
+            step = np.linalg.solve((design.T * bend) @ design, design.T @ score)
         except np.linalg.LinAlgError:
             return None
         if not np.isfinite(step).all():
             return None
-        if float(score @ step) < 1e-20:
-            return beta
+        if np.abs(step).max() < 1e-11:
+            return beta + step
         for _ in range(60):
             trial = _likelihood(model, design @ (beta + step) + fixed, n, seen)
-            if trial >= value:
+            if trial > value:
                 break
             step = step / 2.0
         else:
@@ -236,19 +234,21 @@ def _ln_density(model: Model, eta: np.ndarray) -> np.ndarray:
     return eta - np.exp(eta)
 
 
-def _score(model: Model, eta: np.ndarray, n: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return the derivative of the log-likelihood of each level by eta."""
+def _derivatives(model: Model, eta: np.ndarray, n: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the derivative of each level's log-likelihood by eta, and the second one with the sign turned."""
     ln_p, ln_q = _ln_shares(model, eta)
     ln_f = _ln_density(model, eta)
-    # Mills' ratios grow without end where their count is 0.
-    up = np.where(seen > 0, seen * np.exp(np.minimum(ln_f - ln_p, 700.0)), 0.0)
-    down = np.where(n > seen, (n - seen) * np.exp(np.minimum(ln_f - ln_q, 700.0)), 0.0)
-    return np.asarray(up - down)
-
-
-def _weights(model: Model, eta: np.ndarray, n: np.ndarray) -> np.ndarray:
-    ln_p, ln_q = _ln_shares(model, eta)
-    return np.asarray(n * np.exp(np.clip(2.0 * _ln_density(model, eta) - ln_p - ln_q, -700.0, 700.0)))
+    # The ratios grow without end where their count is 0.
+    up = np.where(seen > 0, np.exp(np.minimum(ln_f - ln_p, 300.0)), 0.0)
+    down = np.where(n > seen, np.exp(np.minimum(ln_f - ln_q, 300.0)), 0.0)
+    if model == "probit":
+        tilt = -eta
+    elif model == "logistic":
+        tilt = -np.tanh(eta / 2.0)
+    else:
+        tilt = 1.0 - np.exp(np.clip(eta, -700.0, 300.0))
+    bend = seen * up * (up - tilt) + (n - seen) * down * (down + tilt)
+    return np.asarray(seen * up - (n - seen) * down), np.maximum(bend, 0.0)
 
 
 def _eta_at(model: Model, probability: float) -> float:

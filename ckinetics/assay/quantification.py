@@ -33,7 +33,7 @@ from .verdicts import SAMPLE_SHEET
 Well = dict[str, Any]
 Key = tuple[str, str]
 # A sample on a run: sample_id, run, name, mass and dilution; a dilution may have a name of its own.
-SampleKey = tuple[str, str, str, str, str]
+SampleKey = tuple[str, str, str, str, str, str]
 
 
 def quantify(
@@ -347,9 +347,9 @@ def _samples(records: Sequence[Well], target: str) -> dict[SampleKey, list[Well]
 
 
 def _key(record: Mapping[str, Any]) -> SampleKey:
-    names = ("sample_id", "run_id", "sample", "dna_ng", "dilution")
-    sample_id, run_id, sample, mass, dilution = (str(record[name]) for name in names)
-    return sample_id, run_id, sample, mass, dilution
+    names = ("sample_id", "run_id", "sample", "dna_ng", "dilution", "purpose")
+    sample_id, run_id, sample, mass, dilution, purpose = (str(record[name]) for name in names)
+    return sample_id, run_id, sample, mass, dilution, purpose
 
 
 def _results(records: Sequence[Well], judged: Mapping[Key, Judged], options: _Options) -> list[SampleResult]:

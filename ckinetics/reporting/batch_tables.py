@@ -97,7 +97,8 @@ def batch_sheets(
 ) -> list[Sheet]:
     """Return the sheets of a batch's workbook: files, results, profiles, curves, verdicts, wells, provenance.
 
-    A table that is longer than a sheet goes on in further ones ("Wells 2", …).
+    A table that is longer than a sheet goes on in further ones ("Wells 2", …). Of the wells, columns that are empty
+    from top to bottom are left out.
 
     Parameters
     ----------
@@ -118,11 +119,18 @@ def batch_sheets(
     shared = dict.fromkeys(("level", "lod", "lloq", "uloq"), unit)
     sheets += _parts("Profiles", profiles, {**shared, "time": "day", "nominal_time": "day"})
     for group in ("curves", "verdicts", "wells"):
-        sheets += _parts(group.capitalize(), table_frame(tree, group), _units(group, unit))
+        frame = table_frame(tree, group)
+        filled = [name for name in frame if group != "wells" or not _empty(frame[name])]
+        sheets += _parts(group.capitalize(), frame[filled], _units(group, unit))
     rows = [("made", now()), ("by", user()), *((f"setting {name}", str(value)) for name, value in settings.items())]
     rows += [(f"version of {name}", version) for name, version in versions().items()]
     rows += [("note", message) for message in messages]
     return [*sheets, Sheet("Provenance", pd.DataFrame(rows, columns=["what", "value"]), has_units=False)]
+
+
+def _empty(column: pd.Series[Any]) -> bool:
+    """Return whether a column of wells says nothing, as those of digital PCR do where there is none."""
+    return bool((column.isna() | (column.astype(str) == "")).all())
 
 
 def _units(group: str, unit: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from .sheets import Sheet
 
 _LONGEST = 32_767  # characters that a cell holds
 _ROWS = 1_048_576
+_CELLS_IN_MEMORY = 1_000_000
 _CUT = " … (cut: a cell holds no more)"
 
 
@@ -41,7 +42,14 @@ def write_workbook(path: Path, sheets: Sequence[Sheet], *, title: str) -> None:
     """
     import xlsxwriter
 
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    # A large workbook goes to the disk row by row: in memory it would take some 200 bytes a cell.
+    large = sum(sheet.frame.size for sheet in sheets) > _CELLS_IN_MEMORY
+    options = {
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+        "constant_memory": large,
+    }
     book = xlsxwriter.Workbook(str(path), options)
     try:
         book.set_properties({"title": title[:255]})
@@ -62,14 +70,21 @@ def _write(worksheet: Any, sheet: Sheet, looks: dict[str, Any]) -> None:
     first = 2 if sheet.has_units else 1
     if len(sheet.frame) + first > _ROWS:
         raise InputError(f"the table '{sheet.name}' has {len(sheet.frame)} rows, more than a sheet holds: write HTML")
-    for column, name in enumerate(sheet.frame.columns):
-        worksheet.write_string(0, column, str(name), looks["header"])
-        if sheet.has_units:
-            worksheet.write_string(1, column, sheet.units.get(str(name), ""), looks["unit"])
-        widest = len(str(name))
-        for row, value in enumerate(sheet.frame[name].tolist(), start=first):
-            widest = max(widest, _cell(worksheet, row, column, value, looks))
-        worksheet.set_column(column, column, min(max(widest, 8), 60) + 1)
+    names = [str(name) for name in sheet.frame.columns]
+    for column, name in enumerate(names):
+        worksheet.write_string(0, column, name, looks["header"])
+    if sheet.has_units:
+        for column, name in enumerate(names):
+            worksheet.write_string(1, column, sheet.units.get(name, ""), looks["unit"])
+    widest = [len(name) for name in names]
+    columns = (sheet.frame.iloc[:, at].tolist() for at in range(len(names)))
+    for row, values in enumerate(zip(*columns, strict=True), start=first):
+        for column, value in enumerate(values):
+            width = _cell(worksheet, row, column, value, looks)
+            if width > widest[column]:
+                widest[column] = width
+    for column, width in enumerate(widest):
+        worksheet.set_column(column, column, min(max(width, 8), 60) + 1)
     worksheet.freeze_panes(first, 0)
 
 

@@ -33,7 +33,7 @@ from .decisions import record_decisions
 from .judgement import findings, lost_samples, plate_verdicts
 from .outcome import FAILED, OK, QC_FAILED, FileVerdict, StudyRun
 from .pages import FOLDER as PAGES
-from .pages import page_names, split_runs
+from .pages import page_names, rare_collections, split_runs
 from .readings import FOLDER as READINGS
 from .readings import Kept, read_reading, reading_name, write_reading
 from .settings import Plates, plate_settings
@@ -309,7 +309,8 @@ class _Batch:
         with atomic_path(out / "results.csv") as part:
             write_csv(part, results_frame(tree))
         self._output("results.csv")
-        self._pages(tree)
+        with rare_collections():
+            self._pages(tree)
         self.tell("writing the workbook", 0, 1)
         files = [asdict(verdict) for verdict in self.run.verdicts]
         sheets = batch_sheets(tree, files, self.settings.model_dump(), self.run.messages)

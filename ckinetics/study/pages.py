@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import re
 from collections import Counter
@@ -62,6 +64,20 @@ def split_runs(tree: xr.DataTree) -> Iterator[tuple[str, xr.DataTree]]:
                 where |= {"export": np.array([export_of[digests[places[0]]]]), "fault": np.array([], dtype=np.intp)}
             parts[name] = dataset.isel(where)
         yield run_id, xr.DataTree.from_dict(parts)
+
+
+@contextlib.contextmanager
+def rare_collections() -> Iterator[None]:
+    """Let Python look for cycles of objects less often: a figure makes tens of thousands, and each is one page long.
+
+    By default the collector takes a quarter of the time of a page.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _rows(run_ids: np.ndarray) -> dict[str, np.ndarray]:

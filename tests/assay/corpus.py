@@ -311,6 +311,10 @@ def ods(rows: int, columns: int) -> bytes:
     )
 
 
+# Those that take seconds to be refused, or to be read.
+LONG_BOMBS = frozenset({"strings_many", "rdml_bomb_attributes", "rdml_bomb_curves", "rdml_wide", "line_ends"})
+
+
 def bombs(folder: Path) -> dict[str, Path]:
     """Write files that ask for more memory or time than there is; name to path."""
     found: dict[str, Path] = {}

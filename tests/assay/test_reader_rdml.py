@@ -287,7 +287,7 @@ def test_rdml_cut_off_or_damaged(tmp_path):
     assert "damaged or cut off" in refused(archive(tmp_path / "a.rdml", good[:-30]))
     whole = archive(tmp_path / "b.rdml", good).read_bytes()
     (tmp_path / "b.rdml").write_bytes(whole[:-30])
-    assert "truncated, damaged or of another kind" in refused(tmp_path / "b.rdml")
+    assert "damaged or incomplete, or of another kind" in refused(tmp_path / "b.rdml")
     (tmp_path / "c.rdml").write_bytes(
         whole.replace(b"rdml_data.xml", b"rdml_data.xml", 1)[:60] + b"\x00" * 20 + whole[80:]
     )

@@ -52,6 +52,21 @@ def test_a_result_that_is_not_reported_stays(tmp_path):
     assert rows(quantify(wells), "results")["reportable"].tolist() == [YesNo.no, YesNo.no]
 
 
+def test_a_reanalysis_under_the_same_name_is_not_merged(tmp_path):
+    """One sample name, three wells of the original and three of the reanalysis, told apart by well."""
+    frame = tidy_rows({"S1": [cq_of(1e3)] * 3 + [cq_of(2e3)] * 3})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    wells = frame.loc[frame["sample"] == "S1", "well"].tolist()
+    sheet = sheet_frame(["S1"] * 6, well=wells, time=7.0, purpose=[""] * 3 + ["isr"] * 3)
+    tree = quantify(read_plates(tmp_path / "p.csv", layout=sheet))
+    assert tree["level"].item() == pytest.approx(1e3 * 5, rel=1e-9)
+    results = rows(tree, "results")
+    assert results["purpose"].tolist() == ["", "isr"]
+    assert results["reportable"].tolist() == [YesNo.yes, YesNo.no]
+    (difference,) = [row for _, row in rows(tree, "verdicts").iterrows() if row["rule"] == "isr_difference"]
+    assert difference["value"] == pytest.approx(200 / 3, rel=1e-9)  # 10000 against 5000, of their mean
+
+
 def test_both_fits_are_shown_and_one_is_used(tmp_path):
     ols, weighted = run(tmp_path, {"S1": 300}), run(tmp_path, {"S1": 300}, calibration="weighted")
     for tree, used in ((ols, "ols"), (weighted, "weighted")):
