@@ -70,7 +70,9 @@ def digital_estimate(
     those expected: the counts alone would call wells alike that pipetting made different (Jacobs et al. 2014,
     BMC Bioinformatics 15:283). That spread is known from few wells, so Student's t stands in place of the normal,
     with Satterthwaite's degrees of freedom, ``(m - 1) (F/(F - 1))^2`` for a factor F of the variance: as many as
-    there are wells less one where the spread is all, without end where there is none.
+    there are wells less one where the spread is all, without end where there is none. Two or three wells may agree by
+    chance: where pipetting adds 10 % to a counting error of 3 %, simulated 95 % intervals held the truth in 82 % of
+    pairs, 89 % of triplicates, 92 % of four and 93 % of six wells; without such a spread in 96 %.
 
     Examples
     --------
@@ -110,7 +112,8 @@ def digital_estimate(
         inflation = math.sqrt(max(1.0, chi2 / (len(n) - 1)))
         between = math.sqrt((inflation**2 - 1.0) * len(n) / information)
         quantile = _t_over_z(level, len(n) - 1, inflation**2) if inflation > 1.0 else 1.0
-    low, high = (best * (end * shift / best) ** (inflation * quantile) for end in (low, high))
+    factor = inflation * quantile
+    low, high = (best * math.exp(min(max(factor * math.log(end * shift / best), -600.0), 600.0)) for end in (low, high))
     return DigitalEstimate(best, low, high, inflation / math.sqrt(information), between, inflation, **counts)
 
 

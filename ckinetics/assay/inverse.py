@@ -21,7 +21,9 @@ class Interval:
     reason: str = ""
 
 
-def inverse_interval(curve: Curve, cq_mean: float, n_wells: int, /, *, level: float = 0.95) -> Interval:
+def inverse_interval(
+    curve: Curve, cq_mean: float, n_wells: int, /, *, level: float = 0.95, least_se: float = 0.0
+) -> Interval:
     """Read copies back from a standard curve, with Fieller's interval.
 
     Parameters
@@ -34,6 +36,8 @@ def inverse_interval(curve: Curve, cq_mean: float, n_wells: int, /, *, level: fl
         How many wells these are.
     level : float
         Confidence of the two-sided interval.
+    least_se : float
+        Standard error of the mean Cq that the wells have at least, in cycles: what Poisson and their own spread say.
 
     Returns
     -------
@@ -80,6 +84,7 @@ def inverse_interval(curve: Curve, cq_mean: float, n_wells: int, /, *, level: fl
         v_well = curve.dispersion * (curve.sd0**2 + (curve.slope / LN10) ** 2 / copies) / n_wells
     else:
         v_well = curve.residual_sd**2 / n_wells
+    v_well = max(v_well, least_se**2)
     d = x0 - curve.log10_mean
     half = t / abs(curve.slope) * math.sqrt((1.0 - g) * (v_well + v_line) + (d * curve.slope_se) ** 2)
     low, high = ((d + sign * half) / (1.0 - g) + curve.log10_mean for sign in (-1.0, 1.0))

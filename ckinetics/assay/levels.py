@@ -229,12 +229,13 @@ def sample_result(
     if not agree and max(copies) >= plate.lloq:
         result.copies, result.reason = mean, str(result.verdicts[-1]["message"])
         return result
+    own = _se_well(copies, mean, plate.curve, rules.value("well_noise", "sd0"))
     if classify(result, mean, plate.lod, plate.lloq, plate.uloq, factor):
-        own = _se_well(copies, mean, plate.curve, rules.value("well_noise", "sd0"))
         result.se_well = math.hypot(own, scale.se_well)
         result.se_plate = math.hypot(plate.curve.ln_se(mean), scale.se_plate)
     if result.status is not Status.above_uloq:  # beyond the standards the line is not known
-        found = inverse_interval(plate.curve, math.fsum(cqs) / len(cqs), len(cqs))
+        # The residuals of all standards say too little of few copies: the wells' own error is the least.
+        found = inverse_interval(plate.curve, math.fsum(cqs) / len(cqs), len(cqs), least_se=own / plate.curve.ln_gain)
         set_interval(result, found.low / found.copies, found.high / found.copies, INVERSE, scale)
     return result
 

@@ -17,7 +17,8 @@ from corpus import EXPORTS, LONG_BOMBS, RDML, bombs, far, ods, part_of, rdml, wo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ckinetics.assay import read_plates
+from ckinetics import workbooks
+from ckinetics.assay import read_plates, read_sample_sheet
 from ckinetics.errors import CkineticsError, InputError, one_line
 from ckinetics.sandbox import read_apart
 from ckinetics.workbooks import Workbook
@@ -313,6 +314,17 @@ def test_bombs_are_refused_in_bounded_memory(bomb_files, tmp_path, long):
     assert list(tmp_path.iterdir()) == []
 
 
+SHEETS = ("sheet_bomb", "far_cell", "one_long_string_in_many_cells", "ods_repeats", "ole_that_lies", "commas",
+          "one_line", "sparse_text", "gz_bomb", "sheet_laughs")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_sample_sheet_is_measured_too(bomb_files, name):
+    with pytest.raises(InputError) as error:
+        read_sample_sheet(bomb_files[name])
+    check(str(error.value), bomb_files[name])
+
+
 def test_a_workbook_of_which_two_tables_of_contents_disagree(tmp_path):
     """A sheet that is in no list of sheets is measured like the others."""
     path = workbook(tmp_path / "a.xlsx", {"Results": [["x"]], "Other": [["y"]]})
@@ -334,6 +346,19 @@ def test_a_workbook_of_which_two_tables_of_contents_disagree(tmp_path):
             ).read_bytes(),
             "c.xlsx",
         ).rows("Results")
+
+
+def test_of_an_ordinary_workbook_only_the_sheet_that_is_asked_for_is_unpacked(tmp_path, monkeypatch):
+    path = workbook(tmp_path / "a.xlsx", {"One": [["a", 1]], "Two & 2": [["b"]], "Three": [["c"]]})
+    unpacked = []
+    unpack = workbooks._Parts._unpack
+    monkeypatch.setattr(
+        workbooks._Parts,
+        "_unpack",
+        lambda self, info, *more: unpacked.append(info.filename) or unpack(self, info, *more),
+    )
+    assert Workbook(path.read_bytes(), path).rows("Two & 2") == [["b"]]
+    assert [name for name in unpacked if "sheet" in name] == ["xl/worksheets/sheet2.xml"]
 
 
 @settings(max_examples=40, deadline=None)

@@ -91,6 +91,16 @@ def test_noisy_low_standards_pull_the_ols_line_and_not_the_weighted_one(tmp_path
     assert abs(curves.loc["weighted", "slope"] - true) < 0.35 * abs(curves.loc["ols", "slope"] - true)
 
 
+@pytest.mark.parametrize("calibration", ["ols", "weighted"])
+@pytest.mark.parametrize("copies", [15, 100, 1e4, 1e5])
+def test_an_interval_is_never_narrower_than_the_standard_errors_beside_it(tmp_path, calibration, copies):
+    result = rows(run(tmp_path, {"S1": copies}, calibration=calibration), "results").iloc[0]
+    errors = 1.96 * math.hypot(result["se_well"], result["se_plate"])
+    half = math.log(result["level_high"] / result["level_low"]) / 2
+    assert errors <= half * 1.001
+    assert half < 1.35 * errors  # t of 16 degrees of freedom, and no more
+
+
 def test_the_interval_of_a_level_is_fiellers(tmp_path):
     from scipy.stats import t
 
@@ -99,12 +109,11 @@ def test_the_interval_of_a_level_is_fiellers(tmp_path):
     standards = rows(tree, "wells").query("role == 'standard'")
     curve = fit_curve(standards["nominal_copies"].to_numpy(), standards["cq"].to_numpy())
     x0 = (cq_of(1e4) - curve.intercept) / curve.slope
-    width = (
-        t.ppf(0.975, 16)
-        * curve.residual_sd
-        / abs(curve.slope)
-        * math.sqrt(1 / 3 + 1 / 18 + (x0 - curve.log10_mean) ** 2 / curve.log10_ss)
-    )
+    # the wells' own error is the greater one here: 0.11 cycles and Poisson
+    well = math.hypot(0.11, 1 / (math.log(2) * math.sqrt(result["copies"]))) / math.sqrt(3)
+    assert well > curve.residual_sd / math.sqrt(3)
+    line = curve.residual_sd**2 * (1 / 18 + (x0 - curve.log10_mean) ** 2 / curve.log10_ss)
+    width = t.ppf(0.975, 16) / abs(curve.slope) * math.sqrt(well**2 + line)
     assert math.log10(result["level_high"] / result["level_low"]) == pytest.approx(2 * width, rel=1e-3)
     assert result["interval_kind"].startswith("95 %, inverse prediction")
 
