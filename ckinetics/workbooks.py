@@ -33,14 +33,14 @@ _MOST_MEMBERS = 5000
 _MOST_SHEETS = 1000
 _LITTLE, _FEW = 4 * 2**20, 50  # bytes, and sheets, up to which a workbook is opened again for each sheet
 _ROOT, _RELATIONS = "_rels/.rels", "xl/_rels/workbook.xml.rels"
-_BOOK = "xl/workbook.xml"
+_BOOK, _DOCUMENT = "xl/workbook.xml", "/officeDocument"
 _TEXTS = re.compile(rb"<(?:[\w.-]+:)?sst[\s/>]")
 _TEXT_END = re.compile(rb"</(?:[\w.-]+:)?si\s*>")
 _READ_AT_ONCE = frozenset({"workbook.xml", "sharedstrings.xml", "styles.xml", "workbook.xml.rels"})
 
 # A cell that does not say at once that it is within ZZ9999, the rectangle to which is smaller than MOST_CELLS;
 # <cols> and the like are no cells.
-_FAR = re.compile(rb'<c(?! r="[A-Z]{1,2}[0-9]{1,4}"|o)')
+_FAR = re.compile(rb'<c(?! r="[A-Z]{1,2}+[0-9]{1,4}+"|o)')
 # A reference, unless its element is closed at once and so holds nothing.
 _FILLED = re.compile(
     rb"""\br\s*=\s*["']([A-Za-z]{1,8})([0-9]{1,10})"""
@@ -137,6 +137,7 @@ class _Parts:
         self.file = file
         self.members = members
         self.by_name = {_folded(info.filename): info for info in members}
+        self.checksums = {info.filename: info.CRC for info in members}
         self.longest_text = 0  # an upper limit of the bytes of a shared string
         self.all_checked = False
         self.sheets: list[str] = []  # the parts of the sheets in order; empty where they are not clear
@@ -189,13 +190,7 @@ class _Parts:
         """Return the workbook with one sheet or none, so that no more than needed is copied; b"" where it is large."""
         if not self.others:
             return b""
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            for other, part in self.others.items():
-                archive.writestr(zipfile.ZipInfo(other), part)
-            if name:
-                archive.writestr(zipfile.ZipInfo(name), sheet)
-        return content.getvalue()
+        return _stored({**self.others, name: sheet} if name else self.others, self.checksums)
 
     def check_sheet(self, sheet: str, names: tuple[str, ...]) -> bytes | None:
         """Refuse a sheet that cannot be read in bounded memory; return the workbook with it alone, if it is small."""
@@ -234,7 +229,7 @@ class _Parts:
         ids: list[str] = []
         try:
             books = [
-                about.get("Target", "") for _, about in _elements(root) if "officeDocument" in about.get("Type", "")
+                found.get("Target", "") for _, found in _elements(root) if found.get("Type", "").endswith(_DOCUMENT)
             ]
             if [_folded(target).lstrip("/") for target in books] != [_BOOK]:
                 return
@@ -269,6 +264,23 @@ class _Parts:
         if len(unpacked) != info.file_size or zlib.crc32(unpacked) != info.CRC:
             raise self.damaged("a part is not what its checksum says", sheet)
         return unpacked
+
+
+def _stored(parts: dict[str, bytes], checksums: dict[str, int]) -> bytes:
+    """Return a zip of parts whose checksums are known: nothing is packed, and nothing added up again."""
+    pieces: list[bytes] = []
+    contents: list[bytes] = []
+    at = 0
+    for name, part in parts.items():
+        title = name.encode()
+        about = struct.pack(
+            "<5H3L2H", 20, 0x800, 0, 0, 33, checksums[name], len(part), len(part), len(title), 0
+        )  # version, UTF-8, stored, time, date
+        pieces += [ZIP, about, title, part]
+        contents += [b"PK\x01\x02\x14\0", about, struct.pack("<3H2L", 0, 0, 0, 0, at), title]
+        at += 30 + len(title) + len(part)
+    end = struct.pack("<4H2LH", 0, 0, len(parts), len(parts), sum(map(len, contents)), at, 0)
+    return b"".join([*pieces, *contents, b"PK\x05\x06", end])
 
 
 def _folded(name: str) -> str:

@@ -185,7 +185,11 @@ def well_of(cell: Any, *, n_wells: int = 0) -> str:
     >>> well_of("a01"), well_of(13.0, n_wells=96)
     ('A1', 'B1')
     """
-    text = text_of(cell)
+    return _position(text_of(cell), n_wells)
+
+
+@lru_cache(maxsize=4096)
+def _position(text: str, n_wells: int) -> str:
     found = _WELL.fullmatch(text)
     if found:
         return found[1].upper() + found[2]

@@ -119,8 +119,11 @@ def _move_quantity(row: dict[str, Any], exported: str) -> None:
 def _unlisted_fault(path: Path, name: str, found: list[dict[str, Any]], sheet: SampleSheet) -> Fault:
     first = found[0]
     wells = ", ".join(dict.fromkeys(row["well_name"] for row in found[:8])) + (", …" if len(found) > 8 else "")
-    near = sheet.nearest(name) if name else ""
+    elsewhere = sheet.runs_of(name) if name else []
+    near = sheet.nearest(name) if name and not elsewhere else ""
     hint = f" (nearest there: '{near}')" if near else ""
+    if elsewhere:
+        hint = f" for run '{first['run_id']}' (it is, for {', '.join(map(repr, elsewhere[:3]))})"
     what = f"sample '{name}'" if name else "a sample without a name"
     return Fault(
         InputError(

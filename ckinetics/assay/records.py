@@ -32,7 +32,7 @@ def dataset_of(
     level_unit : str
         Unit of levels, in a group that has any.
     more : mapping, optional
-        Further variables, as xarray takes them.
+        Further variables: name to dims, array of a canonical dtype, and attributes.
 
     Returns
     -------
@@ -41,14 +41,17 @@ def dataset_of(
     """
     schema = GROUPS[group]
     variables = {}
+    stated: set[str] = set().union(*records)
     for var in schema.variables:
         name, missing = var.name, var.missing
         array = np.full(len(records), missing, dtype=var.dtype)
-        if any(name in record for record in records):
+        if name in stated:
             array[:] = [record.get(name, missing) for record in records]
         # The dtype is canonical already, and need not be found out.
         variables[name] = xr.Variable(schema.dims, array, var.attrs(level_unit), fastpath=True)
-    return xr.Dataset({**variables, **(more or {})}, attrs=dict(attrs or {}))
+    for name, (dims, array, about) in (more or {}).items():
+        variables[name] = xr.Variable((dims,), array, about, fastpath=True)
+    return xr.Dataset(variables, attrs=dict(attrs or {}))
 
 
 def records_of(dataset: xr.Dataset, dim: str) -> list[dict[str, Any]]:

@@ -124,6 +124,10 @@ class SampleSheet:
                     return entry
         return None
 
+    def runs_of(self, sample: str) -> list[str]:
+        """Return the runs for which a sample name is listed, where all its rows name one."""
+        return list(dict.fromkeys(entry.run for entry in self.entries if name_key(entry.sample) == name_key(sample)))
+
     def nearest(self, sample: str) -> str:
         """Return the sample name that is spelled most alike, "" where none is."""
         near = difflib.get_close_matches(sample, [entry.sample for entry in self.entries], n=1, cutoff=0.7)

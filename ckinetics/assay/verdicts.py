@@ -81,7 +81,10 @@ def verdict(
     else:
         verb = "meets" if outcome is Verdict.passed else "misses"
         limits = limits_text(applied.low, applied.high, rule.unit)
-        message = f"{rule.meaning} {value:.4g}{unit} {verb} the limit ({limits})" + (f": {why}" if why else "")
+        shown = f"{value:.4g}"
+        if outcome is Verdict.failed and shown in (f"{applied.low:.4g}", f"{applied.high:.4g}"):
+            shown = f"{value:.10g}"  # rounded, it would seem to meet its limit
+        message = f"{rule.meaning} {shown}{unit} {verb} the limit ({limits})" + (f": {why}" if why else "")
     return {
         "rule": rule.id,
         **about,

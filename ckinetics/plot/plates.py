@@ -194,21 +194,22 @@ def plate_partitions(data: xr.DataTree, run_id: str, /, *, target: str | None = 
     with styled():
         ax = axes_or_new(ax, width=5.0, height=3.0)
         counts = plate.wells["n_partitions"]
-        limit = _partition_limit(plate)
         if not np.isfinite(counts).any():
             say(ax, "No partitions were counted.")
         else:
+            limits, named = _partition_limits(plate)
             place = np.arange(1, len(counts) + 1)
-            poor = counts < limit if math.isfinite(limit) else np.zeros(len(counts), dtype=bool)
+            poor = np.array([name in named for name in plate.wells["well_name"].tolist()], dtype=bool)
             ax.plot(place[~poor], counts[~poor], "o", ms=3.5, color=_STANDARD)
             ax.plot(place[poor], counts[poor], "o", ms=4.5, color=_FLAGGED)
             if poor.sum() <= _LABELLED:
                 for at in np.flatnonzero(poor).tolist():
                     _name(ax, place[at], counts[at], str(plate.wells["well_name"][at]))
-            if math.isfinite(limit):
+            for limit in limits:
                 ax.axhline(limit, color=LIMIT_COLOUR, lw=0.9, ls="--", label=f"at least {limit:,.0f}")
+            if limits:
                 ax.legend(loc="lower right", fontsize=7)
-            ax.set_ylim(0, float(np.nanmax([*counts, limit if math.isfinite(limit) else 0])) * 1.1)
+            ax.set_ylim(0, float(np.nanmax([*counts, *limits])) * 1.1)
         ax.set_xlabel("Well, in the order of the export")
         ax.set_ylabel("Accepted partitions")
         _title(ax, "Partitions", plate)
@@ -393,10 +394,11 @@ def _cloud(ax: Axes, good: list[tuple[float, float]], bad: list[tuple[float, flo
             ax.plot(x, y, "o", ms=size, color=colour, ls="none", label=words, alpha=0.85)
 
 
-def _partition_limit(plate: PlateWells) -> float:
-    rules = plate.verdicts["rule"]
-    lows = plate.verdicts["low"][(rules == "droplets") | (rules == "partitions")]
-    return float(lows[0]) if len(lows) else math.nan
+def _partition_limits(plate: PlateWells) -> tuple[list[float], frozenset[str]]:
+    """Return the least numbers of partitions that the rules ask for, and the wells that have fewer."""
+    mine = np.isin(plate.verdicts["rule"].astype(str), ("droplets", "partitions"))
+    lows = sorted({float(low) for low in plate.verdicts["low"][mine] if math.isfinite(low)})
+    return lows, frozenset(name for names in plate.verdicts["wells"][mine].tolist() for name in str(names).split())
 
 
 def _name(ax: Axes, x: float, y: float, name: str) -> None:

@@ -225,7 +225,9 @@ def _results(results: Columns, wells: Columns, unit: str) -> list[Any]:
         status = Status(int(one["status"]))
         level, low, high = (float(one[name]) for name in ("level", "level_low", "level_high"))
         ends = f"{number(low)} to {number(high)}" if np.isfinite(low) and np.isfinite(high) else ""
-        used = f"{number(float(one['n_detected']))} of {number(float(one['n_wells']))}"
+        # Where the plate was rejected nobody has looked at the sample's wells.
+        looked = status not in (Status.invalid, Status.insufficient_dna, Status.missing) or one["n_detected"] > 0
+        used = (f"{number(float(one['n_detected']))} of " if looked else "of ") + number(float(one["n_wells"]))
         if status in (Status.invalid, Status.insufficient_dna, Status.missing):
             bad.append(at)
         rows.append(

@@ -33,7 +33,7 @@ from .decisions import record_decisions
 from .judgement import findings, lost_samples, plate_verdicts
 from .outcome import FAILED, OK, QC_FAILED, FileVerdict, StudyRun
 from .pages import FOLDER as PAGES
-from .pages import page_names, rare_collections, split_runs
+from .pages import page_names, rare_collections, shown_content, split_runs
 from .readings import FOLDER as READINGS
 from .readings import Kept, read_reading, reading_name, write_reading
 from .settings import Plates, plate_settings
@@ -186,6 +186,7 @@ class _Batch:
         self.source, self.settings, self.inputs, self.reader = source, settings, inputs, reader
         self.run, self.record, self.tell = run, record, tell
         self.kept = Kept(run.out, record.verify())
+        self.made: set[str] = set()
         self.decisions: Overrides | None = None
 
     def go(self) -> None:
@@ -249,7 +250,7 @@ class _Batch:
         names = [f"'{path.name}'" for path in inside if path.resolve() != out and path.resolve() not in out.parents]
         if names:
             self._say(
-                f"folders inside '{self.source.resolve().name}' are not read: {', '.join(names)}; run each itself"
+                f"folders inside '{self.source.resolve().name}' are not read: {', '.join(names)}; run each by itself"
             )
 
     def _exports(self) -> Iterator[Export]:
@@ -270,7 +271,8 @@ class _Batch:
             name = ""
         kept = self.kept.find(name, key) if name else None
         if kept is not None:
-            self.run.counts["kept"] += 1
+            # A copy of a file of this run is read from what was kept of it, and is nothing from before.
+            self.run.counts["read" if name in self.made else "kept"] += 1
             return read_reading(kept, path)
         export = read_export(path, self.reader)
         self.run.counts["read"] += 1
@@ -278,6 +280,7 @@ class _Batch:
             return export
         # Its bytes may have changed since they were hashed.
         name = reading_name(export.sha256)
+        self.made.add(name)
         write_reading(self.run.out / name, export)
         self.record.append("read", {"file": path.name, "sha256": export.sha256} | self.kept.entry(name, key))
         return export
@@ -329,7 +332,7 @@ class _Batch:
         counts.update(runs=len(names), pages_made=0, pages_kept=0)
         for number, (run_id, part) in enumerate(split_runs(tree)):
             self.tell("writing pages", number, len(names))
-            name, key = names[run_id], base + content_hash(_content(part))
+            name, key = names[run_id], base + content_hash(shown_content(part))
             path = self.kept.find(name, key)
             if path is None:
                 path = self.run.out / name
@@ -365,15 +368,6 @@ class _Batch:
     def _add(self, verdict: FileVerdict) -> None:
         self.run.verdicts.append(verdict)
         self.record.append("input", asdict(verdict))
-
-
-def _content(part: xr.DataTree) -> xr.DataTree:
-    """Return one run without the attributes that change with any other run: what its page shows is all in it."""
-    nodes = {name: node.to_dataset(inherit=False) for name, node in part.children.items()}
-    for dataset in nodes.values():
-        dataset.attrs.pop("cohort_hash", None)
-    shown = {"settings": str(part.attrs.get("settings", ""))}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=shown), **nodes})
 
 
 def _write_run(batch: _Batch, started: str) -> None:

@@ -38,7 +38,7 @@ def _name(run: str, *, alone: bool) -> str:
     safe = re.sub(r"[^A-Za-z0-9._ -]+", "-", run).strip(". -")[:_LONGEST].rstrip(". ")
     # A run that looks as if it had a hash gets one too: else it could be named like another's page.
     hashed = re.search(rf"-[0-9a-f]{{{_HASH}}}$", run.casefold())
-    if alone and safe == run and not hashed and not _DEVICES.fullmatch(run):
+    if alone and safe and safe == run and not hashed and not _DEVICES.fullmatch(run):
         return run
     digest = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
     return f"{safe or 'run'}-{digest}"
@@ -64,6 +64,15 @@ def split_runs(tree: xr.DataTree) -> Iterator[tuple[str, xr.DataTree]]:
                 where |= {"export": np.array([export_of[digests[places[0]]]]), "fault": np.array([], dtype=np.intp)}
             parts[name] = dataset.isel(where)
         yield run_id, xr.DataTree.from_dict(parts)
+
+
+def shown_content(part: xr.DataTree) -> xr.DataTree:
+    """Return one run without the attributes that change with any other run: what its page shows is all in it."""
+    nodes = {name: node.to_dataset(inherit=False) for name, node in part.children.items()}
+    for dataset in nodes.values():
+        dataset.attrs.pop("cohort_hash", None)
+    shown = {"settings": str(part.attrs.get("settings", ""))}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=shown), **nodes})
 
 
 @contextlib.contextmanager

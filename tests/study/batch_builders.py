@@ -34,6 +34,6 @@ def write_batch(base: Path, *, plates: int = 3, samples: int = 4) -> tuple[Path,
         levels = {f"P{number}-{at}": 10.0 ** (1.2 + at) for at in range(samples)}
         names += list(levels)
         plate(levels).to_csv(folder / f"plate_{number}.csv", index=False)
-    sheet = pd.DataFrame({"sample": names, "patient": "P1", "time": np.arange(len(names)) * 7.0, "dna_ng": 200.0})
+    sheet = pd.DataFrame({"sample": names, "patient": "P1", "time": (np.arange(len(names)) + 1) * 7.0, "dna_ng": 200.0})
     sheet.to_csv(base / "samples.csv", index=False)
     return folder, base / "samples.csv"

@@ -202,3 +202,27 @@ def test_the_assay_of_the_study_file_is_kept(small_study: Path, tmp_path: Path) 
     run_study(small_study, out=tmp_path / "out")
     said = load(tmp_path / "out" / "cohort.nc")["kinetics"].attrs["assay"]
     assert said == read_settings(small_study).assay
+
+
+def test_overrides_and_the_weighted_fit_reach_the_cohort(small_study: Path, tmp_path: Path) -> None:
+    """What a person decided is an input with its hash, stands beside the well, and is in the record."""
+    (small_study / "decided.csv").write_text(
+        "action,run,well,by,when,why\nomit,plate_01,C1,QA,2026-02-01,a bubble\n", encoding="utf-8"
+    )
+    settings = small_study / "study.toml"
+    keys = 'target = "CAR"\noverrides = "decided.csv"\ncalibration = "weighted"\nrules = "gmo"'
+    settings.write_text(settings.read_text().replace('target = "CAR"', keys))
+    run = run_study(small_study, out=tmp_path / "out")
+    kinds = {v.kind: v for v in run.verdicts}
+    assert kinds["overrides"].sha256 == sha256_file(small_study / "decided.csv")
+    cohort = load(tmp_path / "out" / "cohort.nc")
+    wells = cohort["wells"].to_dataset(inherit=False)
+    masked = np.flatnonzero(wells["masked"].values == 1)
+    assert wells["well_name"].values[masked].tolist() == ["C1"]
+    assert "by QA on 2026-02-01: a bubble" in wells["mask_reason"].values[masked[0]]
+    curves = cohort["curves"].to_dataset(inherit=False)
+    assert set(curves["method"].values[curves["used"].values == 1]) == {"weighted"}
+    assert cohort["results"].sizes["result"] > 0
+    entries = [entry for entry in Record(tmp_path / "out").verify() if entry["event"] in ("override", "mask")]
+    assert [entry["event"] for entry in entries] == ["override", "mask"]
+    assert {entries[0]["data"][name] for name in ("by", "when", "why")} == {"QA", "2026-02-01", "a bubble"}

@@ -74,7 +74,7 @@ def read_source(source: Source, options: Options) -> tuple[Family, Reading]:
     if nearest is None:
         raise FileFormatError(
             f"the layout is unknown (tried: {tried}): no row names the columns of wells; "
-            "say which they are with columns={...}",
+            "say which they are with columns={...} (or in a settings file)",
             file=source.path,
         )
     _, family, header = nearest

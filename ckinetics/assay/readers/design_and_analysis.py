@@ -62,11 +62,12 @@ def read(family: Family, source: Source, header: Header, options: Options) -> Re
     n_wells = _n_wells(metadata)
     rows = read_wells(family, source, header, options, n_wells=n_wells)
     by_number = {row.number: row for row in body_rows(source, header)}
+    printed = _printed(header)
     flags = [(name, at) for at, name in enumerate(header.names) if name in FLAGS]
     for well in rows:
         row = by_number[int(well["row"])]
         well["vendor_flags"] = _flags(header, flags, row)
-        well |= _curve_numbers(source, header, row)
+        well |= _curve_numbers(source, header, printed, row)
     curve = find_header(source, family, sheets=(_CURVE,)) if source.is_workbook else None
     if curve is not None and curve.sheet != header.sheet and fold(curve.sheet) == _CURVE:
         _join(source, curve, rows, options, n_wells)
@@ -75,25 +76,29 @@ def read(family: Family, source: Source, header: Header, options: Options) -> Re
 
 def _join(source: Source, curve: Header, rows: list[dict[str, Any]], options: Options, n_wells: int) -> None:
     by_well = {(well["well_name"], well["target"]): well for well in rows}
+    printed = _printed(curve)
     for row in body_rows(source, curve):
         try:
             key = (well_of(curve.cell(row, "position"), n_wells=n_wells), text_of(curve.cell(row, "target")))
             well = by_well.get(key)
             if well is None:
                 continue
-            well |= _curve_numbers(source, curve, row)
+            well |= _curve_numbers(source, curve, printed, row)
             well |= quantity_of(curve.cell(row, "quantity"), well["role"], unit=options.quantity_unit)
         except ValueError as err:
             raise located(err, source, curve, row.number) from None
 
 
-def _curve_numbers(source: Source, header: Header, row: Any) -> dict[str, float]:
+def _printed(header: Header) -> list[tuple[str, int]]:
+    """Return the columns of the printed curve that there are, and where."""
+    return [(name, header.columns[name]) for name in _VENDOR if name in header.columns]
+
+
+def _curve_numbers(source: Source, header: Header, printed: list[tuple[str, int]], row: Any) -> dict[str, float]:
     found = {}
-    for name in _VENDOR:
-        if name not in header.columns:
-            continue
+    for name, at in printed:
         try:
-            value = number_of(header.cell(row, name), decimal=source.decimal)
+            value = number_of(row.cells[at] if at < len(row.cells) else "", decimal=source.decimal)
         except ValueError as err:
             raise located(f"{name.removeprefix('vendor_')}: {err}", source, header, row.number) from None
         if value == value:  # not NaN
