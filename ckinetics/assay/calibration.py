@@ -15,7 +15,7 @@ from .curves import Curve, Level, back_calculate, fit_curve, fit_weighted_curve
 from .levels import PlateCurve, quantification_limits
 from .masking import mask_standards
 from .rules import Rules
-from .verdicts import blocking, curve_verdicts, ntc_verdict, range_verdict, vendor_verdicts
+from .verdicts import blocking, curve_verdicts, in_use, ntc_verdict, range_verdict, vendor_verdicts
 
 Calibration = Literal["ols", "weighted"]
 VENDOR = ("vendor_slope", "vendor_intercept", "vendor_r_squared", "vendor_efficiency")
@@ -38,11 +38,6 @@ class Judged:
     plate: PlateCurve
     curves: list[dict[str, Any]]
     verdicts: Verdicts
-
-
-def in_use(well: Mapping[str, Any]) -> bool:
-    """Return whether a well counts: neither left out on the instrument nor masked here."""
-    return bool(well["omit"] != YesNo.yes and well["masked"] != YesNo.yes)
 
 
 def calibrate(

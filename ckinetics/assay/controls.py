@@ -8,16 +8,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..schema import BLQ_STATUSES, CqStatus, Status, Verdict, YesNo
+from ..schema import BLQ_STATUSES, CqStatus, Status, Verdict
 from .levels import SampleResult, Well, names_of
 from .rules import Rule, Rules
-from .verdicts import verdict
+from .verdicts import in_use, verdict
 
 ISR = "isr"
-
-
-def _in_use(well: Well) -> bool:
-    return bool(well["omit"] != YesNo.yes and well["masked"] != YesNo.yes)
 
 
 def qc_verdicts(wells: Sequence[Well], rules: Rules, about: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -34,7 +30,7 @@ def qc_verdicts(wells: Sequence[Well], rules: Rules, about: Mapping[str, str]) -
     about : mapping
         ``run_id`` and ``target``.
     """
-    controls = [well for well in wells if well["role"] == "qc" and _in_use(well)]
+    controls = [well for well in wells if well["role"] == "qc" and in_use(well)]
     rule = rules["qc_overall"]
     if not controls:
         why = "the plate has no QC well" + (" that is not left out" if any(w["role"] == "qc" for w in wells) else "")
@@ -95,7 +91,7 @@ def inhibition_verdicts(
     references: dict[tuple[str, str], list[Well]] = defaultdict(list)
     samples: dict[tuple[str, str], dict[str, list[Well]]] = {}
     for well in records:
-        if not _in_use(well) or not (well["role"] == "ipc" or well["target"] == ipc_target):
+        if not in_use(well) or not (well["role"] == "ipc" or well["target"] == ipc_target):
             continue
         run, target, at = well["run_id"], well["target"], (well["run_id"], well["well_name"])
         sample = well["sample"] or names.get(at, "")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..schema import Status, Verdict, YesNo
-from .calibration import Judged, Verdicts, accepted, in_use, plate_reasons
+from .calibration import Judged, Verdicts, accepted, plate_reasons
 from .controls import partition_verdicts, qc_verdicts
 from .curves import Curve
 from .digital import digital_estimate
 from .levels import DIGITAL, PlateCurve, SampleResult, Scale, classify, names_of, new_result, set_interval
 from .rules import Rules
-from .verdicts import verdict
+from .verdicts import in_use, verdict
 
 METHOD = "digital"
 Well = dict[str, Any]

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..schema import CqStatus, Status, YesNo
+from ..schema import CqStatus, Status
 from .curves import Curve, Level
 from .hits import hit_estimate
 from .inverse import inverse_interval
 from .rules import Rules
-from .verdicts import verdict
+from .verdicts import in_use, verdict
 
 ReplicateMean = Literal["arithmetic", "geometric"]
 Well = Mapping[str, Any]
@@ -195,7 +195,7 @@ def sample_result(
     Where some wells have no signal the copies are those of the hit model (`ckinetics.assay.hits`), never the
     mean of the wells with one.
     """
-    used = [well for well in wells if well["omit"] != YesNo.yes and well["masked"] != YesNo.yes]
+    used = [well for well in wells if in_use(well)]
     result = new_result(used or wells, scale)
     factor = scale.factor
     result.lod, result.lloq, result.uloq = plate.lod * factor, plate.lloq * factor, plate.uloq * factor

@@ -20,7 +20,8 @@ SAMPLE_SHEET = "sample_sheet"
 REPEATS = "repeats"
 
 
-def _in_use(well: Well) -> bool:
+def in_use(well: Well) -> bool:
+    """Return whether a well counts: neither left out on the instrument nor masked here."""
     return bool(well["omit"] != YesNo.yes and well["masked"] != YesNo.yes)
 
 
@@ -148,7 +149,7 @@ def curve_verdicts(
     about : mapping
         ``run_id`` and ``target``.
     """
-    standards = [well for well in wells if well["role"] == "standard" and _in_use(well)]
+    standards = [well for well in wells if well["role"] == "standard" and in_use(well)]
     none = _why_no_curve(curve, standards)
     names = [str(well["well_name"]) for well in standards]
     unused = none or _unused(wells)
@@ -182,10 +183,10 @@ def _enough(entry: dict[str, Any]) -> dict[str, Any]:
 def _unused(wells: Sequence[Well]) -> str:
     """Say which standard wells are not in the curve, so that no well is left out without a word."""
     standards = [well for well in wells if well["role"] == "standard"]
-    used = [well for well in standards if _in_use(well)]
+    used = [well for well in standards if in_use(well)]
     counts = {
         "omitted": sum(well["omit"] == YesNo.yes for well in standards),
-        "masked": sum(well["omit"] != YesNo.yes and not _in_use(well) for well in standards),
+        "masked": sum(well["omit"] != YesNo.yes and not in_use(well) for well in standards),
         "without nominal copies": sum(math.isnan(well["nominal_copies"]) for well in used),
         "without a Cq": sum(well["cq_status"] != CqStatus.determined for well in used),
     }
@@ -259,7 +260,7 @@ def ntc_verdict(
     Without a usable curve only controls without any signal can be judged.
     """
     rule = _with_high(rules["ntc"], rules.value("ntc", "lod_multiple") * lod)
-    controls = [well for well in wells if well["role"] == "ntc" and _in_use(well)]
+    controls = [well for well in wells if well["role"] == "ntc" and in_use(well)]
     if not controls:
         out = sum(well["role"] == "ntc" for well in wells)
         why = f"all {out} NTC wells are left out" if out else "the plate has no NTC well"
@@ -332,7 +333,7 @@ def vendor_verdicts(
         well
         for well in wells
         if well["cq_status"] == CqStatus.determined
-        and _in_use(well)
+        and in_use(well)
         and math.isfinite(well["vendor_quantity"])
         and well["vendor_quantity"] > 0
     ]
