@@ -25,13 +25,11 @@ def in_use(well: Well) -> bool:
     return bool(well["omit"] != YesNo.yes and well["masked"] != YesNo.yes)
 
 
-def outcome_of(rule: Rule, value: float) -> Verdict:
-    """Return whether a value is within a rule's limits, which belong to the range."""
+def outcome_of(low: float, high: float, value: float) -> Verdict:
+    """Return whether a value is within its limits, which belong to the range; a limit that is NaN is none."""
     if math.isnan(value):
         return Verdict.not_evaluable
-    low = -math.inf if math.isnan(rule.low) else rule.low
-    high = math.inf if math.isnan(rule.high) else rule.high
-    return Verdict.passed if low <= value <= high else Verdict.failed
+    return Verdict.failed if value < low or value > high else Verdict.passed
 
 
 def limits_text(low: float, high: float, unit: str = "") -> str:
@@ -74,42 +72,29 @@ def verdict(
     high : float, optional
         Upper limit that was computed for this case.
     """
-    applied = rule if high is None else _with_high(rule, high)
-    outcome = outcome_of(applied, value)
+    low, high = rule.low, rule.high if high is None else high
+    outcome = outcome_of(low, high, value)
     unit = f" {rule.unit}" if rule.unit else ""
     if outcome is Verdict.not_evaluable:
         message = f"{rule.meaning} cannot be evaluated: {why}"
     else:
         verb = "meets" if outcome is Verdict.passed else "misses"
-        limits = limits_text(applied.low, applied.high, rule.unit)
+        limits = limits_text(low, high, rule.unit)
         shown = f"{value:.4g}"
-        if outcome is Verdict.failed and shown in (f"{applied.low:.4g}", f"{applied.high:.4g}"):
+        if outcome is Verdict.failed and shown in (f"{low:.4g}", f"{high:.4g}"):
             shown = f"{value:.10g}"  # rounded, it would seem to meet its limit
         message = f"{rule.meaning} {shown}{unit} {verb} the limit ({limits})" + (f": {why}" if why else "")
     return {
         "rule": rule.id,
         **about,
         "value": value,
-        "low": applied.low,
-        "high": applied.high,
+        "low": low,
+        "high": high,
         "outcome": outcome,
         "message": message,
         "wells": " ".join(dict.fromkeys(wells)),
         "source": f"{rule.source} [{rule.status}]",
     }
-
-
-def _with_high(rule: Rule, high: float) -> Rule:
-    return Rule(
-        rule.id,
-        rule.meaning,
-        {**rule.values, "high": high},
-        rule.unit,
-        rule.fatal,
-        rule.required,
-        rule.status,
-        rule.source,
-    )
 
 
 def blocking(verdicts: Iterable[Mapping[str, Any]], rules: Rules) -> list[str]:
@@ -259,26 +244,28 @@ def ntc_verdict(
 
     Without a usable curve only controls without any signal can be judged.
     """
-    rule = _with_high(rules["ntc"], rules.value("ntc", "lod_multiple") * lod)
+    rule, limit = rules["ntc"], rules.value("ntc", "lod_multiple") * lod
     controls = [well for well in wells if well["role"] == "ntc" and in_use(well)]
     if not controls:
         out = sum(well["role"] == "ntc" for well in wells)
         why = f"all {out} NTC wells are left out" if out else "the plate has no NTC well"
-        return verdict(rule, math.nan, why=f"{why}, contamination was not checked", about=about)
+        return verdict(rule, math.nan, why=f"{why}, contamination was not checked", about=about, high=limit)
     blank = [str(well["well_name"]) for well in controls if well["cq_status"] == CqStatus.missing]
     if blank:
-        return verdict(rule, math.nan, wells=blank, why="the Cq of an NTC well is blank", about=about)
+        return verdict(rule, math.nan, wells=blank, why="the Cq of an NTC well is blank", about=about, high=limit)
     seen = [well for well in controls if well["cq_status"] == CqStatus.determined]
     if not seen:
-        return verdict(rule, 0.0, why=f"no signal in {len(controls)} NTC wells", about=about)
+        return verdict(rule, 0.0, why=f"no signal in {len(controls)} NTC wells", about=about, high=limit)
     names = [str(well["well_name"]) for well in seen]
     copies = curve.copies(np.array([well["cq"] for well in seen], dtype=np.float64))
     earliest = min(well["cq"] for well in seen)
     count = f"{len(seen)} of {len(controls)} NTC wells have a signal, the earliest at Cq {earliest:.4g}"
     if not curve.usable:
-        return verdict(rule, math.nan, wells=names, why=f"{count}, and there is no curve to read it from", about=about)
-    over = [name for name, value in zip(names, copies, strict=True) if value > rule.high]
-    return verdict(rule, float(copies.max()), wells=over or names, why=count, about=about)
+        return verdict(
+            rule, math.nan, wells=names, why=f"{count}, and there is no curve to read it from", about=about, high=limit
+        )
+    over = [name for name, value in zip(names, copies, strict=True) if value > limit]
+    return verdict(rule, float(copies.max()), wells=over or names, why=count, about=about, high=limit)
 
 
 def range_verdict(levels: Sequence[Level], lloq: float, uloq: float, about: Mapping[str, str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def page_names(run_ids: Iterable[str]) -> dict[str, str]:
     Examples
     --------
     >>> page_names(["plate_01", "../../etc/passwd"])
-    {'plate_01': 'plates/plate_01.html', '../../etc/passwd': 'plates/etc-passwd-fb64d26eac71.html'}
+    {'plate_01': 'plates/plate_01.html', '../../etc/passwd': 'plates/etc-passwd-3754d6cb3a38.html'}
     """
     runs = list(dict.fromkeys(run_ids))
     folded = Counter(run.casefold() for run in runs)
