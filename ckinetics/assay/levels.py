@@ -83,7 +83,7 @@ class SampleResult:
     copies_geometric: float = math.nan
     copies_other_fit: float = math.nan
     n_wells: int = 0
-    n_detected: int = 0
+    n_detected: float = math.nan
     dna_ng: float = math.nan
     dilution: float = 1.0
     patient_id: str = ""
