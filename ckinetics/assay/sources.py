@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..delimited import first_lines, text_rows
 from ..errors import FileFormatError, InputError
-from ..tables import MOST_TEXT_BYTES, decode, first_lines, text_rows
+from ..tables import MOST_TEXT_BYTES, decode
 from ..workbooks import OLE, ZIPS, Workbook
 from .cells import Decimal, decimal_of, text_of
 

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..delimited import csv_plain, csv_text
 from ..errors import FileFormatError, InputError
 from ..jobs import atomic_path
 from ..provenance import sha256_file
 from ..schema import SCHEMA_VERSION, kind_of_dtype
-from ..tables import csv_plain, csv_text
 from .build import missing_of
 
 _MARK = "ckinetics_dtype"

@@ -7,7 +7,7 @@ standard; for a sample the result of other software, kept beside and never used)
 
 from __future__ import annotations
 
-from ...tables import csv_plain
+from ...delimited import csv_plain
 from ..sources import Row, Source
 from .table import Family, Header, Options, Reading, read_wells
 
