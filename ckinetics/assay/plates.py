@@ -59,8 +59,9 @@ def read_plates(
 
     What a file is, is found by its content: its first bytes and its column names, never its extension or
     a row number. Known are QuantStudio exports (Design & Analysis workbooks and the older text, CSV
-    and workbook exports with the same columns), CFX and Bio-Rad tables, LightCycler 480 text (also .gz), RDML,
-    the plain tidy well table, and any table through `columns`.
+    and workbook exports with the same columns), CFX and Bio-Rad tables, LightCycler 480 text (also .gz), RDML, for
+    digital PCR QuantaSoft (QX Manager), QIAcuity and Absolute Q, the plain tidy well table, and any table through
+    `columns`.
 
     Parameters
     ----------
