@@ -20,7 +20,7 @@ from .verdicts import in_use, verdict
 ReplicateMean = Literal["arithmetic", "geometric"]
 Well = Mapping[str, Any]
 Z95 = 1.959963984540054
-INVERSE = "95 %, inverse prediction: the wells' and the curve's error (Fieller)"
+INVERSE = "95 %, inverse prediction: the wells' error, Poisson at least, and the curve's (Fieller)"
 HITS = "95 %, hit model of the wells; the curve's error is not in it"
 DIGITAL = "95 %, exact Poisson, widened by the spread between wells"
 
