@@ -45,7 +45,7 @@ class _Badge:
 
 
 def plate_page(data: xr.DataTree, run_id: str, /) -> str:
-    """Return a page about one plate run: HTML that needs nothing else.
+    r"""Return a page about one plate run: HTML that needs nothing else.
 
     Parameters
     ----------
@@ -69,7 +69,16 @@ def plate_page(data: xr.DataTree, run_id: str, /) -> str:
     Examples
     --------
     >>> from ckinetics.assay import quantify, read_plates
-    >>> page = plate_page(quantify(read_plates("plate.csv", layout="samples.csv")), "plate")  # doctest: +SKIP
+    >>> import pathlib, tempfile
+    >>> import pandas as pd
+    >>> lines = ["well,sample,target,role,cq,quantity", "B1,S1,CAR,unknown,28.0343,"]
+    >>> lines += [f"A{n},Std,CAR,standard,{38 - 3.3219 * n},{10**n}" for n in range(1, 7)]
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "plate.csv"
+    >>> _ = file.write_text("\n".join(lines))
+    >>> sheet = pd.DataFrame({"sample": ["S1"], "patient": ["P1"], "time": [7], "dna_ng": [200]})
+    >>> page = plate_page(quantify(read_plates(file, layout=sheet)), "plate")
+    >>> "CAR" in page, "S1" in page
+    (True, True)
     """
     if not isinstance(data, xr.DataTree) or not {"wells", "curves", "verdicts", "results"} <= set(data.children):
         raise InputError("the data hold no plates: give the result of quantify")

@@ -68,7 +68,7 @@ def quantify_folder(
     progress: Progress | None = None,
     **options: Any,
 ) -> BatchRun:
-    """Quantify a folder of plate exports, and write what a laboratory keeps.
+    r"""Quantify a folder of plate exports, and write what a laboratory keeps.
 
     Parameters
     ----------
@@ -107,7 +107,16 @@ def quantify_folder(
 
     Examples
     --------
-    >>> quantify_folder("exports", layout="samples.csv", out="results", rules="strict")  # doctest: +SKIP
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "exports").mkdir()
+    >>> lines = ["well,sample,target,role,cq,quantity", "B1,S1,CAR,unknown,28.0343,"]
+    >>> lines += [f"A{n},Std,CAR,standard,{38 - 3.3219 * n},{10**n}" for n in range(1, 7)]
+    >>> _ = (folder / "exports" / "plate.csv").write_text("\n".join(lines))
+    >>> _ = (folder / "samples.csv").write_text("sample,patient,time,dna_ng\nS1,P1,7,200")
+    >>> run = quantify_folder(folder / "exports", layout=folder / "samples.csv", out=folder / "results")
+    >>> (folder / "results" / "results.csv").is_file()
+    True
     """
     if wrong := {"files", "sample_sheet"} & set(options):
         raise InputError(f"'{min(wrong)}' is no option here: name the folder, and the sample sheet with layout=")
