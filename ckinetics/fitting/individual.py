@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from ..modeling import Model, load_model
 from ..modeling.expressions import suggestion
 from ..modeling.options import number, whole_number
 from ..provenance import content_hash, result_attrs
+from ..threads import run_slices
 from .results import Convergence, result_tree
 from .samples import Samples, gather_samples
 from .starts import Scale, estimation_scale, starting_points
@@ -275,14 +274,7 @@ def _run(model: Model, samples: Samples, scale: Scale, points: np.ndarray, which
             found.u, found.value, found.decrement, found.kinks, found.agreeing, found.hessian,
         )  # fmt: skip
 
-    if threads == 1:
-        work(0, patients)
-        return found
-    edges = np.linspace(0, patients, min(4 * threads, max(patients, 1)) + 1).astype(int).tolist()
-    work(0, 0)  # compile once, before threads would each wait for it
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, first, last) for first, last in itertools.pairwise(edges)]:
-            done.result()
+    run_slices(work, patients, threads)
     return found
 
 

@@ -1,19 +1,22 @@
 """Noncompartmental analysis: a registry of parameters, rules with names, exact kernels."""
 
 from .analysis import nca
-from .cautions import cautions_table
-from .parameters import PARAMETERS, Parameter
+from .flags import FLAGS, cautions_table
+from .parameters import PARAMETERS, Parameter, find_parameter
 from .reasons import Reason, reasons_table
-from .rules import PRESETS, Preset
+from .rules import PRESETS, Limits, Preset
 from .summaries import nca_summary
 
 __all__ = [
+    "FLAGS",
     "PARAMETERS",
     "PRESETS",
+    "Limits",
     "Parameter",
     "Preset",
     "Reason",
     "cautions_table",
+    "find_parameter",
     "nca",
     "nca_summary",
     "reasons_table",

@@ -3,22 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..cohorts import profiles_of
 from ..errors import InputError
-from ..provenance import content_hash, result_attrs, settings_json
-from ..schema import BLQ_STATUSES, Excluded, Status
-from .cautions import CAUTIONS, Limits, find_cautions
-from .parameters import PARAMETERS
-from .reasons import flag_attrs
-from .rules import AUC_METHODS, Anchor, Preset, check_auc_method, find_preset
+from ..provenance import content_hash
+from ..threads import run_slices, thread_count
+from .doses import add_dose_parameters, find_dose
+from .inputs import kernel_samples, leading_dims
+from .ratios import add_ratios
+from .results import build_result, empty_tables
+from .rules import PERSISTENCES, Anchor, BlqRule, Limits, Preset, check_choice, kernel_rules, resolve
+from .selection import Selection, read_selection
+from .tobit import add_tobit
+from .uncertainty import Uncertainty, add_uncertainty
+from .windows import check_intervals, find_windows, infusion_table
 
-TIME_UNIT = "day"
+Kinds = Literal["delta", "bootstrap", "both"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The options of an analysis, checked; `rules` are resolved from the preset."""
+
+    rules: Preset
+    spans: np.ndarray
+    labels: list[str]
+    limits: Limits
+    times: str
+    window: tuple[float, float] | None
+    infusions: str
+    persistence: str
+    peak_fold: float
+    peak_errors: float
+    peaks_from: float
+    contraction_days: float
+    threshold: float
+    disposition: bool
+    tobit: bool
+    uncertainty: Uncertainty | None
+    group: str
+
+    def record(self, selection: Selection | None) -> dict[str, Any]:
+        """Return the settings as they are recorded in the result."""
+        found = dataclasses.asdict(self)
+        del found["labels"]
+        found["intervals"] = found.pop("spans").tolist()
+        found |= {"preset": self.rules.name, "auc_method": self.rules.auc_method}
+        found["slopes"] = 0 if selection is None else int((selection.codes > 0).sum())
+        return found
 
 
 def nca(
@@ -27,9 +66,34 @@ def nca(
     *,
     preset: str = "cell_therapy",
     auc_method: str | None = None,
-    intervals: Sequence[tuple[float, float]] = ((0.0, 28.0),),
+    intervals: Sequence[tuple[float, float] | str] = ((0.0, 28.0),),
+    blq: BlqRule | None = None,
     anchor: Anchor | None = None,
+    baseline: Literal["last", "mean"] | None = None,
+    tail: str | None = None,
+    min_points: int | None = None,
+    rising: Literal["veto", "discard"] | None = None,
+    tmax: Literal["first", "last"] | None = None,
+    tmax_in_line: bool | None = None,
+    slopes: str | Path | pd.DataFrame | None = None,
+    tobit: bool = False,
+    persistence: Literal["last_quantified", "midpoint", "first_blq"] = "last_quantified",
+    threshold: float | None = None,
+    peak_fold: float = 2.0,
+    peak_errors: float = 3.0,
+    peaks_from: float = 3.0,
+    contraction_days: float = 21.0,
+    window: tuple[float, float] | None = None,
+    infusions: Literal["first", "each"] = "first",
+    dose: Any = None,
+    disposition: bool = False,
+    uncertainty: Kinds | None = None,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    limits: Limits | Mapping[str, float] | None = None,
     times: Literal["actual", "nominal"] = "actual",
+    threads: int | None = 1,
     group: str = "kinetics",
 ) -> xr.Dataset:
     """Compute noncompartmental parameters of every profile.
@@ -37,34 +101,96 @@ def nca(
     Parameters
     ----------
     data : DataTree or Dataset
-        A cohort, or profiles on (patient, matrix, sample). Samples that are missing, invalid or excluded
-        are left out; times before infusion enter no area.
-    preset : {"cell_therapy", "pknca"}
-        Set of rules. ``cell_therapy``: leading BLQ samples are 0, embedded ones are dropped, of trailing ones
-        the first is 0 and the rest dropped; a missing day-0 sample is an anchor of 0; an interval's area is
-        interpolated, runs linearly to a BLQ sample that follows the last quantified one, and uses the
-        profile's lambda_z only past the last sample. ``pknca``: the defaults of PKNCA 0.12.1.
+        A cohort, or profiles on (patient, matrix, sample) or any other leading dims. Samples that are missing, invalid
+        or excluded are left out; times before infusion enter no area. Arrays of dask are taken chunk by chunk.
+    preset : {"cell_therapy", "pknca", "phoenix", "ich_m13a"}
+        Set of rules, each of which the following options replace; see `Preset`. ``cell_therapy``: leading BLQ
+        samples are 0, embedded ones are dropped, of trailing ones the first is 0 and the rest dropped; a missing
+        day-0 sample is an anchor of 0; an interval's area is interpolated, runs linearly to a BLQ sample that follows
+        the last quantified one, and uses the profile's lambda_z only past the last sample. ``pknca``: the defaults
+        of PKNCA 0.12.1. ``phoenix``: the conventions of Phoenix WinNonlin and NonCompart. ``ich_m13a``: BLQ is 0.
     auc_method : {"linear", "linear-up/log-down", "linear-log", "log-up/log-down"}, optional
-        Trapezoidal rule; default is the preset's. Ties and segments with a zero end are linear.
-    intervals : sequence of (start, end)
-        Intervals for ``auc_interval``, in days; the end may be infinite.
-    anchor : {"none", "zero"}, optional
-        What stands at time 0 where no sample lies at or before it; default is the preset's. An anchor is used
-        where the first sample lies at most 7 days after infusion, and never after a positive sample before it;
-        ``auc_pct_anchor`` is the share of ``auc_last`` that rests on it.
+        Trapezoidal rule; default is the preset's. Ties and segments with a zero end are linear. ``linear-log`` is
+        logarithmic after Tmax.
+    intervals : sequence of (start, end) or str
+        Intervals for ``auc_interval``, in days; the end may be infinite; also "0-6 months".
+    blq : mapping, str or number, optional
+        What BLQ samples become, by position ``first``, ``middle``, ``last`` (before, between and after the
+        quantified ones) or ``before.tmax``, ``after.tmax``: "keep" (0), "drop", "keep first", "lloq", "lloq/2" or a
+        level. One value goes for all positions. A level that was put in enters neither lambda_z nor tlast nor Cmax,
+        but under ``pknca``, where it does.
+    anchor : {"none", "zero", "baseline"}, optional
+        What stands at time 0 where no sample lies there: nothing, a level of 0, or the baseline (0 where that is
+        BLQ). Under ``cell_therapy`` it is used where the first sample lies at most 7 days after infusion; "zero" never
+        after a positive sample before it. ``auc_pct_anchor`` is the share of ``auc_last`` that rests on it.
+    baseline : {"last", "mean"}, optional
+        Which samples before time 0 give ``baseline``.
+    tail : {"last", "all", "own_obs", "own_pred", "samples", "predicted"}, optional
+        How an interval's area goes on after the last quantified sample, see `Preset`.
+    min_points : int, optional
+        Samples that a terminal line needs, 2 or more.
+    rising : {"veto", "discard"}, optional
+        Whether windows that rise compete for the largest adjusted R², as in PKNCA (a well-fitting rise may then leave
+        no line), or not, as in Phoenix.
+    tmax : {"first", "last"}, optional
+        Which of several equal maxima is Tmax.
+    tmax_in_line : bool, optional
+        Whether the sample at Tmax may enter the terminal line.
+    slopes : path or DataFrame, optional
+        Samples of the terminal line chosen by hand: columns patient, (matrix,) time, use (include or exclude),
+        reason, by. A line through samples to include goes through no others, and still must decline.
+    tobit : bool
+        Also fit lines that know BLQ samples as below their LLOQ: ``lambda_z_tobit``, ``half_life_tobit`` over the
+        tail, ``expansion_rate_tobit``, ``doubling_time_tobit`` over the rise.
+    persistence : {"last_quantified", "midpoint", "first_blq"}
+        Which single date stands for the end of persistence, which lies between ``persistence_lower`` and
+        ``persistence_upper`` (infinite where the last sample is quantified).
+    threshold : float, optional
+        Level for ``threshold_time`` and ``threshold_duration``, in the unit of the levels.
+    peak_fold, peak_errors : float
+        A second peak needs a fall and a rise of so many fold, and of so many standard errors (``se_well`` and
+        ``se_plate``, where there are any).
+    peaks_from : float
+        Day before which a maximum is infused cells that have not left the blood, not a first peak.
+    contraction_days : float
+        Days from the first peak over which ``contraction_half_life`` is taken.
+    window : (start, end), optional
+        Analyse only the samples in this range of days; times then count from its start.
+    infusions : {"first", "each"}
+        ``first``: one analysis from the first infusion on. ``each``: one for each infusion (dim ``infusion``), up to
+        the next; times count from the infusion.
+    dose : float or DataArray over patient, optional
+        Dose for ``cmax_dn``, ``auc_last_dn``, ``auc_inf_obs_dn``, ``auc_interval_dn``; default the cohort's infusions,
+        else its ``dose_received``.
+    disposition : bool
+        Also ``cmin``, ``cav``, ``kel_obs``, ``cl_obs``, ``vz_obs``, which a cell dose makes meaningless.
+    uncertainty : {"delta", "bootstrap", "both"}, optional
+        Standard errors and intervals of Cmax, lambda_z, half_life and areas from the assay's standard errors, see
+        `add_uncertainty`.
+    draws : int
+        Resampled profiles of the bootstrap.
+    level : float
+        Level of the intervals.
+    seed : int
+        Seed of the bootstrap; a profile's draws depend on it and on the profile's labels alone.
+    limits : Limits or mapping, optional
+        Limits beyond which ``flags`` are raised: anchor_pct, extrap_pct, r_squared, span_ratio, n_points.
     times : {"actual", "nominal"}
         Which times are used.
+    threads : int, optional
+        Threads that share the profiles; None for one a processor. The result does not depend on it.
     group : str
         Which group of a cohort.
 
     Returns
     -------
     Dataset
-        Over (patient, matrix): the parameters of `PARAMETERS` (units in ``units``), ``auc_interval`` over
-        ``interval``, ``reason_code`` over ``parameter`` and ``interval_reason_code`` (0 where a value was
-        computed), ``caution_code`` over ``caution`` (1 where one holds, see `cautions_table`), the samples
-        (``time``, ``level``, ``status``) with ``lambda_z_used``, and per profile ``n_quantified``, ``n_blq``,
-        ``first_time``, ``last_time``.
+        Over the leading dims: the parameters of `PARAMETERS` (units in ``units``), ``auc_interval`` over ``interval``
+        with the shares observed, interpolated and extrapolated in %, ``reason_code`` over ``parameter`` and
+        ``interval_reason_code`` (0 where a value was computed, see `reasons_table`), ``flags`` (bits, see
+        `cautions_table`), the samples (``time``, ``level``, ``status``) with ``lambda_z_used``, and per profile
+        ``n_samples``, ``n_quantified``, ``n_blq``, ``n_above_uloq``, ``first_time``, ``last_time``,
+        ``first_peak_time``. Where blood and another matrix are there, ``matrix_ratio`` over ``matrix_pair``.
 
     Raises
     ------
@@ -73,9 +199,9 @@ def nca(
 
     Notes
     -----
-    lambda_z is the ordinary least squares slope of ln level over the last k samples after Tmax. The largest
-    adjusted R² is taken over all k, also where the slope is positive; of the declining windows within 1e-4
-    of it the longest is chosen (the rule of PKNCA 0.12.1, whose published results are the tests).
+    lambda_z is the ordinary least squares slope of ln level over the last k samples after Tmax. The largest adjusted R²
+    is taken over all k, also where the slope is positive (``rising="veto"``); of the declining windows within 1e-4 of
+    it the longest is chosen (the rule of PKNCA 0.12.1, whose published results are the tests).
 
     Examples
     --------
@@ -85,249 +211,139 @@ def nca(
     >>> round(float(result["half_life"].item()), 2)
     8.31
     """
-    rules = find_preset(preset)
-    method = check_auc_method(auc_method or rules.auc_method)
-    if anchor is not None:
-        if anchor not in ("none", "zero"):
-            raise InputError(f"unknown anchor '{anchor}': use 'none' or 'zero'")
-        rules = dataclasses.replace(rules, anchor=anchor)
-    spans = _check_intervals(intervals)
+    options = {
+        "auc_method": auc_method,
+        "blq": blq,
+        "anchor": anchor,
+        "baseline": baseline,
+        "tail": tail,
+        "min_points": min_points,
+        "rising": rising,
+        "tmax": tmax,
+        "tmax_in_line": tmax_in_line,
+    }
+    spans, labels = check_intervals(intervals)
+    settings = Settings(
+        rules=resolve(preset, options),
+        spans=spans,
+        labels=labels,
+        limits=_limits(limits),
+        times=times,
+        window=window,
+        infusions=check_choice("infusions", infusions, ("first", "each")),
+        persistence=check_choice("persistence", persistence, PERSISTENCES),
+        peak_fold=_number("peak_fold", peak_fold, 1.0),
+        peak_errors=_number("peak_errors", peak_errors, 0.0),
+        peaks_from=_number("peaks_from", peaks_from, -np.inf),
+        contraction_days=_number("contraction_days", contraction_days, 0.0),
+        threshold=np.nan if threshold is None else _number("threshold", threshold, 0.0),
+        disposition=disposition,
+        tobit=tobit,
+        uncertainty=None if uncertainty is None else Uncertainty(uncertainty, draws, level, seed),
+        group=group,
+    )
     profiles = profiles_of(data, group)
-    time = _times(profiles, times)
-    tables = _run(profiles, time, rules, method, spans)
-    settings = {
-        "preset": preset,
-        "auc_method": method,
-        "intervals": spans.tolist(),
-        "times": times,
-        "rules": dataclasses.asdict(rules),
-        "caution_limits": dataclasses.asdict(Limits()),
-        "group": group,
-    }
-    return _result(profiles, time, spans, tables, settings, content_hash(data))
+    given = data["infusions"].to_dataset() if isinstance(data, xr.DataTree) and "infusions" in data.children else None
+    doses = _doses(data, dose, given, profiles, each=infusions == "each")
+    count = thread_count(threads)
+    if profiles["level"].chunks is not None:
+        from .chunked import nca_by_chunks
+
+        if slopes is not None:
+            raise InputError("slopes= needs profiles in memory: call .load() on the profiles first")
+        return nca_by_chunks(profiles, given, doses, settings, content_hash(data), count)
+    return analyse(profiles, given, doses, settings, content_hash(data), count, slopes)
 
 
-def _check_intervals(intervals: Sequence[tuple[float, float]]) -> np.ndarray:
-    try:
-        spans = np.array([tuple(pair) for pair in intervals], dtype=np.float64).reshape(len(intervals), 2)
-    except (TypeError, ValueError):
-        raise InputError(f"intervals {intervals!r} are not pairs of numbers: write [(0, 28)]") from None
-    for start, end in spans:
-        if not (0 <= start < end):
-            raise InputError(f"interval ({start:g}, {end:g}) is not one: start at 0 or later and end after that")
-    return spans
-
-
-def _times(profiles: xr.Dataset, which: str) -> np.ndarray:
-    if which not in ("actual", "nominal"):
-        raise InputError(f"unknown times '{which}': use 'actual' or 'nominal'")
-    name = "time" if which == "actual" else "nominal_time"
-    if name not in profiles:
-        raise InputError(f"the profiles have no variable '{name}'")
-    dims = profiles["level"].dims
-    time = profiles[name].transpose(*dims).values.astype(np.float64)
-    status = profiles["status"].transpose(*dims).values
-    lost = np.isnan(time) & (status != Status.missing)
-    if "excluded" in profiles:
-        lost &= profiles["excluded"].transpose(*dims).values != Excluded.excluded
-    patients = profiles["patient"].values
-    if lost.any():
-        at = np.argwhere(lost)[0]
-        other = "nominal" if which == "actual" else "actual"
-        raise InputError(
-            f"patient '{patients[at[0]]}', sample {at[-1] + 1} has no {which} time: fill it in (from a date of "
-            f"collection cohort computes it), exclude the sample, or use times='{other}'"
-        )
-    last = np.maximum.accumulate(np.where(np.isnan(time), -np.inf, time), axis=-1)
-    late = time[..., 1:] <= last[..., :-1]
-    if late.any():
-        at = np.argwhere(late)[0]
-        value = time[(*at[:-1], at[-1] + 1)]
-        raise InputError(
-            f"patient '{patients[at[0]]}', sample {at[-1] + 2}: time {value:g} day is not later than the one before it"
-        )
-    return time
-
-
-def _states(profiles: xr.Dataset, time: np.ndarray) -> np.ndarray:
-    from ..kernels import nca as kernel
-
-    dims = profiles["level"].dims
-    status = profiles["status"].transpose(*dims).values
-    state = np.full(status.shape, kernel.UNUSABLE, dtype=np.int8)
-    state[np.isin(status, [int(code) for code in BLQ_STATUSES])] = kernel.BLQ
-    state[status == Status.quantified] = kernel.QUANTIFIED
-    state[status == Status.above_uloq] = kernel.ABOVE
-    if "excluded" in profiles:
-        state[profiles["excluded"].transpose(*dims).values == Excluded.excluded] = kernel.UNUSABLE
-    state[np.isnan(time)] = kernel.UNUSABLE
-    return state
-
-
-def _run(
-    profiles: xr.Dataset, time: np.ndarray, rules: Preset, method: str, spans: np.ndarray
-) -> dict[str, np.ndarray]:
-    from ..kernels import nca as kernel
-
-    dims = profiles["level"].dims
-    lead, width = time.shape[:-1], time.shape[-1]
-    count = int(np.prod(lead))
-
-    def flat(name: str) -> np.ndarray:
-        if name not in profiles:
-            return np.full((count, width), np.nan)
-        values = profiles[name].transpose(*dims).values.astype(np.float64)
-        return np.ascontiguousarray(values).reshape(count, width)
-
-    state = _states(profiles, time).reshape(count, width)
-    times = np.ascontiguousarray(time).reshape(count, width)
-    level = flat("level")
-    positive = ((state == kernel.QUANTIFIED) & (level > 0)) | (state == kernel.ABOVE)
-    predose = (positive & (times < 0)).any(axis=1)
-    usable = (state != kernel.UNUSABLE) & (times >= 0)
-    first_time = np.where(usable, times, np.inf).min(axis=1, initial=np.inf)
-    anchors = np.full(count, kernel.ANCHOR_NONE, dtype=np.int8)
-    if rules.anchor == "zero":
-        anchors[first_time <= rules.anchor_gap] = kernel.ANCHOR_ZERO
-        anchors[predose] = kernel.ANCHOR_REFUSED
-    # A quantified zero is no level for a logarithm: it is treated as BLQ.
-    state[(state == kernel.QUANTIFIED) & (level == 0)] = kernel.BLQ
-    codes = {"keep": kernel.ACTION_ZERO, "drop": kernel.ACTION_DROP, "keep first": kernel.ACTION_FIRST_ZERO}
-    actions = np.array([codes[action] for action in (rules.blq_first, rules.blq_middle, rules.blq_last)])
-    tables: dict[str, np.ndarray] = {
-        "out": np.empty((count, kernel.N_PARAMETERS)),
-        "why": np.empty((count, kernel.N_PARAMETERS), dtype=np.int8),
-        "interval": np.empty((count, len(spans))),
-        "interval_why": np.empty((count, len(spans)), dtype=np.int8),
-        "used": np.empty((count, width), dtype=np.int8),
-    }
-    kernel_rules = kernel.Rules(
-        method=AUC_METHODS.index(method),
-        axis=kernel.AXIS_MEASURED,
-        actions=actions,
-        values=np.zeros(3),
-        all_blq_zero=rules.all_blq_is_zero,
-        imputed_counts=False,
-        tail=kernel.TAIL_OWN if rules.own_lambda_z else kernel.TAIL_PROFILE,
-        minimum=rules.min_points,
-        tolerance=rules.tolerance,
-    )
-    kernel.analyse_all(times, level, state, flat("lloq"), flat("uloq"), anchors, kernel_rules, spans, *tables.values())
-    tables["n_quantified"] = ((state == kernel.QUANTIFIED) & usable).sum(axis=1).astype(np.float64)
-    tables["n_blq"] = ((state == kernel.BLQ) & usable).sum(axis=1).astype(np.float64)
-    tables["first_time"] = first_time
-    tables["last_time"] = np.where(usable, times, -np.inf).max(axis=1, initial=-np.inf)
-    for name in ("first_time", "last_time"):
-        tables[name] = np.where(np.isfinite(tables[name]), tables[name], np.nan)
-    names = dict(zip(PARAMETERS, tables["out"].T, strict=True))
-    seen = {
-        "level": np.where((state == kernel.QUANTIFIED) & usable, level, np.nan),
-        "time": times,
-        "lloq": flat("lloq"),
-        "usable": usable,
-        "blq": (state == kernel.BLQ) & usable,
-    }
-    ends = {name: tables[name] for name in ("first_time", "last_time")}
-    tables["caution"] = find_cautions(names | ends, seen, Limits())
-    return {name: table.reshape(*lead, *table.shape[1:]) for name, table in tables.items()}
-
-
-_PER_PROFILE = {
-    "n_quantified": ("quantified samples at or after infusion", "1"),
-    "n_blq": ("samples below the limit of quantification at or after infusion", "1"),
-    "first_time": ("first usable sample at or after infusion", TIME_UNIT),
-    "last_time": ("last usable sample", TIME_UNIT),
-}
-
-
-def _result(
+def analyse(
     profiles: xr.Dataset,
-    time: np.ndarray,
-    spans: np.ndarray,
-    tables: dict[str, np.ndarray],
-    settings: dict[str, Any],
+    infusions: xr.Dataset | None,
+    doses: xr.DataArray | None,
+    settings: Settings,
     source: str,
+    threads: int,
+    slopes: str | Path | pd.DataFrame | None = None,
 ) -> xr.Dataset:
-    dims = profiles["level"].dims
-    lead = dims[:-1]
-    level_unit = str(profiles["level"].attrs.get("units", ""))
-    variables: dict[str, Any] = {}
-    for position, parameter in enumerate(PARAMETERS.values()):
-        attrs: dict[str, Any] = {"long_name": parameter.meaning}
-        units = parameter.units(level_unit, TIME_UNIT)
-        if units:
-            attrs["units"] = units
-        if parameter.pptestcd:
-            attrs["pptestcd"] = parameter.pptestcd
-        attrs["cohort_hash"] = source
-        variables[parameter.name] = (lead, tables["out"][..., position], attrs)
-    area = PARAMETERS["auc_last"].units(level_unit, TIME_UNIT)
-    variables["auc_interval"] = (
-        (*lead, "interval"),
-        tables["interval"],
-        {"long_name": "area over the interval", "pptestcd": "AUCINT", "cohort_hash": source}
-        | ({"units": area} if area else {}),
+    """Analyse profiles in memory; `source` is the hash of the data they came from."""
+    from ..kernels import nca as kernel
+    from ..kernels import nca_codes as codes
+
+    lead = leading_dims(profiles)
+    samples = kernel_samples(profiles, settings.times)
+    selection = None
+    if slopes is not None:
+        selection = read_selection(slopes, profiles, samples.time)
+        samples = samples._replace(selection=selection.codes)
+    each = settings.infusions == "each"
+    windows, infused = find_windows(profiles, infusions, lead, settings.window, each)
+    spans = settings.spans
+    tables = empty_tables(len(windows.rows), len(spans), samples.time.shape[1])
+    rules = kernel_rules(settings.rules, vars(settings), settings.limits)
+
+    def work(first: int, last: int) -> None:
+        kernel.analyse_all(
+            samples, windows.rows, windows.starts, windows.ends, rules, spans, first, last, tables.out, tables.why,
+            tables.areas, tables.area_why, tables.used, tables.facts, tables.flags,
+        )  # fmt: skip
+
+    run_slices(work, len(windows.rows), threads)
+    if windows.next_infusion is not None:
+        inside = windows.next_infusion < tables.facts[codes.LAST_TIME]
+        tables.flags[inside] |= codes.FLAG_OTHER_INFUSION
+    unit = str(profiles["level"].attrs.get("units", ""))
+    result = build_result(
+        profiles,
+        tables,
+        spans,
+        settings.labels,
+        settings.record(selection),
+        source,
+        infusions=infused if each else None,
+        disposition=settings.disposition,
     )
-    for name, (meaning, unit) in _PER_PROFILE.items():
-        variables[name] = (lead, tables[name], {"long_name": meaning, "units": unit})
-    variables["reason_code"] = (
-        (*lead, "parameter"),
-        tables["why"],
-        {"long_name": "why a parameter is missing", **flag_attrs()},
-    )
-    variables["interval_reason_code"] = (
-        (*lead, "interval"),
-        tables["interval_why"],
-        {"long_name": "why an area is missing", **flag_attrs()},
-    )
-    variables["caution_code"] = (
-        (*lead, "caution"),
-        tables["caution"],
-        {
-            "long_name": "what the profile cannot say",
-            "flag_values": np.array([0, 1], dtype=np.int8),
-            "flag_meanings": "no yes",
-        },
-    )
-    variables["time"] = (dims, time, {"long_name": "time used", "units": TIME_UNIT})
-    for name in ("level", "status", "lloq"):
-        if name in profiles:
-            array = profiles[name].transpose(*dims)
-            variables[name] = (dims, array.values, dict(array.attrs))
-    variables["lambda_z_used"] = (
-        dims,
-        tables["used"],
-        {
-            "long_name": "sample entered lambda_z",
-            "flag_values": np.array([0, 1], dtype=np.int8),
-            "flag_meanings": "not_used used",
-        },
-    )
-    coords: dict[str, Any] = {
-        str(name): coord.variable for name, coord in profiles.coords.items() if set(coord.dims) <= set(lead)
-    }
-    coords["parameter"] = ("parameter", np.array(list(PARAMETERS), dtype=object))
-    coords["caution"] = ("caution", np.array(list(CAUTIONS), dtype=object))
-    coords["interval"] = ("interval", np.array([interval_label(a, b) for a, b in spans], dtype=object))
-    coords["interval_start"] = ("interval", spans[:, 0].copy(), {"units": TIME_UNIT})
-    coords["interval_end"] = ("interval", spans[:, 1].copy(), {"units": TIME_UNIT})
-    attrs = result_attrs(
-        title="noncompartmental analysis",
-        source=source,
-        result="nca",
-        settings=settings,
-        min_points=int(settings["rules"]["min_points"]),
-        rules=settings_json(settings["rules"]),
-    )
-    return xr.Dataset(variables, coords, attrs)
+    if selection is not None:
+        dims = (*lead, "sample")
+        shape = profiles["level"].transpose(*dims).shape
+        result["lambda_z_choice_reason"] = (
+            dims,
+            selection.reasons.reshape(shape),
+            {"long_name": "why a sample was chosen for, or left out of, the terminal line by hand"},
+        )
+    result = add_dose_parameters(result, doses, disposition=settings.disposition, unit=unit)
+    if settings.tobit:
+        result = add_tobit(result, samples, windows, rules, threads, unit)
+    if settings.uncertainty is not None:
+        result = add_uncertainty(result, samples, windows, rules, settings.uncertainty, threads, unit)
+    return add_ratios(result)
 
 
-def interval_label(start: float, end: float) -> str:
-    """Return the label of an interval.
+def _doses(
+    data: xr.DataTree | xr.Dataset, dose: Any, infusions: xr.Dataset | None, profiles: xr.Dataset, *, each: bool
+) -> xr.DataArray | None:
+    if "patient" not in profiles.dims:
+        if dose is not None:
+            raise InputError("the profiles have no dim 'patient' that a dose could belong to")
+        return None
+    patients = [str(name) for name in profiles["patient"].values.tolist()] if "patient" in profiles.coords else []
+    if not patients:
+        return None
+    table = infusion_table(profiles, infusions) if infusions is not None else None
+    return find_dose(data, dose, table, patients, first=not each)
 
-    Examples
-    --------
-    >>> interval_label(0, 28), interval_label(0, float("inf"))
-    ('0-28', '0-inf')
-    """
-    return f"{start:g}-{end:g}"
+
+def _limits(limits: Limits | Mapping[str, float] | None) -> Limits:
+    if limits is None:
+        return Limits()
+    if isinstance(limits, Limits):
+        return limits
+    known = [field.name for field in dataclasses.fields(Limits)]
+    strangers = [name for name in limits if name not in known]
+    if strangers:
+        raise InputError(f"unknown limit '{strangers[0]}': it is one of {', '.join(known)}")
+    return Limits(**{name: _number(name, value, 0.0) for name, value in limits.items()})  # type: ignore[arg-type]
+
+
+def _number(name: str, value: object, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= float(value) < np.inf:
+        raise InputError(f"{name} is {value!r}: give a number" + (f" of {least:g} or more" if least > -np.inf else ""))
+    return float(value)

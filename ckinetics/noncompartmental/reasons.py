@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -23,6 +24,25 @@ class Reason(IntEnum):
     no_terminal_phase = 8
     predose_positive = 9
     no_bound = 10
+    tie_in_log = 11
+    no_area = 12
+    no_predose_sample = 13
+    still_quantified = 14
+    peak_is_first = 15
+    no_blq_before = 16
+    no_second_peak = 17
+    no_threshold = 18
+    never_reached = 19
+    no_end = 20
+    no_dose = 21
+    no_scatter = 22
+    not_converged = 23
+    no_standard_error = 24
+    too_few_draws = 25
+    no_pair = 26
+    no_rise = 27
+    baseline_blq = 28
+    missing_before = 29
 
 
 SENTENCES: dict[Reason, str] = {
@@ -31,14 +51,37 @@ SENTENCES: dict[Reason, str] = {
     Reason.all_blq: "no sample was quantifiable: the level stayed below {cmax_upper}",
     Reason.one_sample: "an area needs two usable samples and there is one",
     Reason.starts_late: "there is no sample at the start of the interval: the first is at day {first_time:.4g}",
-    Reason.above_uloq: "a sample is above the upper limit of quantification: only a lower bound is known",
-    Reason.too_few_points: "fewer than {min_points} quantified samples lie after Tmax",
-    Reason.no_decline: "no window of the last samples declines well enough: the level rises or stays",
+    Reason.above_uloq: "a sample is above the upper limit of quantification: only a bound is known",
+    Reason.too_few_points: "too few quantified samples lie where the line is drawn: {needed}",
+    Reason.no_decline: "no window of the samples declines well enough: the level rises or stays",
     Reason.no_terminal_phase: (
-        "the interval reaches beyond the last sample (day {last_time:.4g}) and there is no terminal phase to extend it"
+        "there is no terminal phase, and follow-up ends at day {last_time:.4g}, before the interval does"
     ),
     Reason.predose_positive: "a sample before infusion was quantifiable, so the level at time 0 is not zero",
     Reason.no_bound: "the limit of quantification is unknown",
+    Reason.tie_in_log: (
+        "PKNCA 0.12.1, whose arithmetic was asked for, has no area here: two levels tie or are zero under a log rule"
+    ),
+    Reason.no_area: "the area is zero",
+    Reason.no_predose_sample: "there is no usable sample before infusion",
+    Reason.still_quantified: (
+        "the last sample (day {last_time:.4g}) is still quantified: there is no BLQ sample after it"
+    ),
+    Reason.peak_is_first: "no sample before the peak was quantified",
+    Reason.no_blq_before: "no BLQ sample lies before the first quantified one",
+    Reason.no_second_peak: "there is no second peak: no rise of {peak_fold:g}-fold after a trough",
+    Reason.no_threshold: "no threshold was given",
+    Reason.never_reached: "the threshold was never reached",
+    Reason.no_end: "the window has no end",
+    Reason.no_dose: "the dose is unknown",
+    Reason.no_scatter: "the samples lie on their line exactly, so that nothing says how far they scatter",
+    Reason.not_converged: "the search for the best line did not end",
+    Reason.no_standard_error: "a sample has no standard error of the assay",
+    Reason.too_few_draws: "fewer than half of the resampled profiles have a value",
+    Reason.no_pair: "there is no pair of quantified samples near in time",
+    Reason.no_rise: "the level does not rise",
+    Reason.missing_before: "a sample without a level lies before the first rise",
+    Reason.baseline_blq: "the sample before infusion is below the limit of quantification",
 }
 
 
@@ -48,6 +91,13 @@ def flag_attrs() -> dict[str, object]:
         "flag_values": np.array([int(reason) for reason in Reason], dtype=np.int8),
         "flag_meanings": " ".join(reason.name for reason in Reason),
     }
+
+
+def reason_variables(result: xr.Dataset) -> Iterator[tuple[str, str, str]]:
+    """Yield each variable of reasons of a result with its last dim and the prefix of its labels."""
+    yield "reason_code", "parameter", ""
+    if result.sizes.get("interval"):
+        yield "interval_reason_code", "interval", "auc_interval "
 
 
 def reasons_table(result: xr.Dataset) -> pd.DataFrame:
@@ -61,38 +111,62 @@ def reasons_table(result: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns patient, the series (matrix), parameter, reason, sentence; one row a missing value.
+        Columns patient, the series (matrix), further leading dims, parameter, reason, sentence; one row a missing
+        value.
+
+    Examples
+    --------
+    >>> from ckinetics.cohorts import kinetics_from_arrays
+    >>> from ckinetics.noncompartmental import nca
+    >>> result = nca(kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug"))
+    >>> table = reasons_table(result).set_index("parameter")
+    >>> table.loc["half_life", "sentence"]
+    'too few quantified samples lie where the line is drawn: 3 after Tmax are needed'
     """
-    series = str(result["reason_code"].dims[1])
+    lead = [str(dim) for dim in result["reason_code"].dims[:-1]]
     rows = []
-    sources = [("reason_code", "parameter", lambda label: label)]
-    if result.sizes.get("interval"):
-        sources.append(("interval_reason_code", "interval", lambda label: f"auc_interval {label}"))
-    for variable, dim, name in sources:
-        codes = result[variable].values
+    for variable, dim, prefix in reason_variables(result):
+        codes = result[variable].transpose(*lead, dim).values
+        labels = result[dim].values
         for at in np.argwhere(codes != Reason.computed):
-            patient, label, position = (int(i) for i in at)
+            *place, position = (int(i) for i in at)
             reason = Reason(int(codes[tuple(at)]))
-            rows.append(
-                {
-                    "patient": str(result["patient"].values[patient]),
-                    series: str(result[series].values[label]),
-                    "parameter": name(str(result[dim].values[position])),
-                    "reason": reason.name,
-                    "sentence": sentence(result, reason, patient, label),
-                }
-            )
-    return pd.DataFrame(rows, columns=["patient", series, "parameter", "reason", "sentence"])
+            row = {name: str(label_of(result, name, i)) for name, i in zip(lead, place, strict=True)}
+            name = f"{prefix}{labels[position]}"
+            row |= {
+                "parameter": name,
+                "reason": reason.name,
+                "sentence": sentence(result, reason, *place, parameter=name),
+            }
+            rows.append(row)
+    return pd.DataFrame(rows, columns=[*lead, "parameter", "reason", "sentence"])
 
 
-def sentence(result: xr.Dataset, reason: Reason, patient: int, series: int) -> str:
-    """Return a reason in words, with the figures of the profile at these positions."""
-    upper = float(result["cmax_upper"].values[patient, series])
-    unit = str(result["unit"].values[series]) if "unit" in result.coords else ""
+def label_of(result: xr.Dataset, dim: str, position: int) -> object:
+    """Return a label of a dim, or its number from 1 where it has none."""
+    return result[dim].values[position] if dim in result.coords else position + 1
+
+
+def sentence(result: xr.Dataset, reason: Reason, *place: int, parameter: str = "half_life") -> str:
+    """Return a reason in words, with the figures of the profile at this place of the leading dims."""
+    upper = float(result["cmax_upper"].values[place])
+    unit = ""
+    if "unit" in result.coords and result["unit"].ndim == 1:
+        dims = [str(dim) for dim in result["reason_code"].dims[:-1]]
+        unit = str(result["unit"].values[place[dims.index(str(result["unit"].dims[0]))]])
+    least = result.attrs.get("min_points", 3)
+    needed = f"{least} after Tmax are needed"
+    if parameter.startswith(("expansion", "doubling")):
+        needed = "2 from the first quantified sample to the peak are needed"
+    elif parameter.startswith("contraction"):
+        needed = "2 from the peak on are needed"
+    elif "tobit" in parameter:
+        needed = f"{least} samples, 2 of them quantified, are needed"
     facts = {
         "cmax_upper": f"its LLOQ of {upper:g} {unit}".strip() if np.isfinite(upper) else "an unknown LLOQ",
-        "first_time": float(result["first_time"].values[patient, series]),
-        "last_time": float(result["last_time"].values[patient, series]),
-        "min_points": result.attrs.get("min_points", 3),
+        "first_time": float(result["first_time"].values[place]),
+        "last_time": float(result["last_time"].values[place]),
+        "needed": needed,
+        "peak_fold": float(result.attrs.get("peak_fold", 2.0)),
     }
     return SENTENCES[reason].format(**facts)

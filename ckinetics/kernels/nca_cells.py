@@ -1,0 +1,260 @@
+"""What is special to cells: peaks and troughs, expansion, contraction, persistence, time above a threshold.
+
+These work on the usable samples of a profile (rows AT_* of the scratch), BLQ ones at their LLOQ, which bounds them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from . import nca_codes as codes
+from .jit import jit
+from .nca_areas import is_log, log_ratio
+
+
+@jit
+def entry(table, p, i):
+    """Return an entry of a table, or its only one where a variable has no values."""
+    return table[p if table.shape[0] > 1 else 0, i if table.shape[1] > 1 else 0]
+
+
+@jit
+def errors_at(work, i):
+    """Standard errors of ln level from the wells and from the plate; 0 where unknown or for a BLQ sample."""
+    if work[codes.AT_STATE, i] == codes.BLQ:
+        return 0.0, 0.0
+    well, plate = work[codes.AT_SE_WELL, i], work[codes.AT_SE_PLATE, i]
+    return 0.0 if math.isnan(well) else well, 0.0 if math.isnan(plate) else plate
+
+
+@jit
+def turn(rules, work, i, j):
+    """How far ln level must move between two samples to count: the fold, and so many standard errors."""
+    least = math.log(rules.peak_fold)
+    if rules.peak_errors == 0.0:
+        return least
+    well_a, plate_a = errors_at(work, i)
+    well_b, plate_b = errors_at(work, j)
+    variance = well_a * well_a + well_b * well_b
+    if work[codes.AT_PLATE, i] >= 0.0 and work[codes.AT_PLATE, i] == work[codes.AT_PLATE, j]:
+        variance += (plate_a - plate_b) ** 2  # one curve moves both
+    else:
+        variance += plate_a * plate_a + plate_b * plate_b
+    return max(least, rules.peak_errors * math.sqrt(variance))
+
+
+@jit
+def turning_points(rules, work, n):
+    """Return the positions of the first peak, of the trough after it and of the second peak; -1 where none.
+
+    A fall and a rise count where both reach `peak_fold` and `peak_errors` standard errors. A BLQ sample is at
+    most its LLOQ: it can be a trough, never a peak. Peaks before `peaks_from` are infused cells that have not yet left
+    the blood.
+    """
+    peak, trough, second = -1, -1, -1
+    phase = 0
+    log = work[codes.AT_LOG]
+    time = work[codes.AT_TIME]
+    for i in range(n):
+        y = log[i]
+        if math.isnan(y):
+            continue
+        blq = work[codes.AT_STATE, i] == codes.BLQ
+        if phase == 0:
+            if not blq and (peak < 0 or y > log[peak]):
+                peak = i
+            elif peak >= 0 and log[peak] - y >= turn(rules, work, peak, i):
+                if time[peak] < rules.peaks_from:
+                    peak = -1 if blq else i
+                else:
+                    phase, trough = 1, i
+        elif phase == 1:
+            if y < log[trough] or (blq and y == log[trough]):
+                trough = i
+            elif not blq and y - log[trough] >= turn(rules, work, trough, i):
+                phase, second = 2, i
+        elif not blq and y > log[second]:
+            second = i
+        elif log[second] - y >= turn(rules, work, second, i):
+            break
+    return peak, trough, second
+
+
+@jit
+def line_through(work, first, last, until):
+    """Ordinary line of ln level over the quantified samples `first` to `last`, none after `until`.
+
+    Returns (points, slope, intercept, first time, last time).
+    """
+    count, mean_t, mean_y, stt, sty = 0, 0.0, 0.0, 0.0, 0.0
+    low, high = math.nan, math.nan
+    for i in range(first, last + 1):
+        t = work[codes.AT_TIME, i]
+        if work[codes.AT_STATE, i] != codes.QUANTIFIED or t > until:
+            continue
+        count += 1
+        dt = t - mean_t
+        mean_t += dt / count
+        mean_y += (work[codes.AT_LOG, i] - mean_y) / count
+        stt += dt * (t - mean_t)
+        sty += dt * (work[codes.AT_LOG, i] - mean_y)
+        low = t if count == 1 else low
+        high = t
+    slope = sty / stt if count > 1 else math.nan
+    return count, slope, mean_y - slope * mean_t, low, high
+
+
+@jit
+def expansion(work, peak, out, why):
+    """Rate of expansion and doubling time, from the first quantified sample to the first peak."""
+    count, slope, _, low, high = line_through(work, 0, peak, math.inf)
+    out[codes.EXPANSION_N_POINTS], out[codes.EXPANSION_LOWER], out[codes.EXPANSION_UPPER] = count, low, high
+    if count < 2:
+        reason = codes.TOO_FEW_POINTS
+    elif not slope > 0.0:
+        reason = codes.NO_RISE
+    else:
+        out[codes.EXPANSION_RATE], out[codes.DOUBLING_TIME] = slope, math.log(2.0) / slope
+        reason = 0
+    why[codes.EXPANSION_RATE] = why[codes.DOUBLING_TIME] = reason
+    if count == 0:
+        why[codes.EXPANSION_LOWER] = why[codes.EXPANSION_UPPER] = reason
+
+
+@jit
+def fold(work, n, cmax, tmax, out, why):
+    """Fold expansion over the first quantified level, and over the LLOQ of a BLQ sample before it."""
+    first, before = -1, -1
+    for i in range(n):
+        if work[codes.AT_STATE, i] == codes.BLQ:
+            before = i
+        else:
+            first = i
+            break
+    if first < 0 or work[codes.AT_STATE, first] == codes.ABOVE or work[codes.AT_TIME, first] >= tmax:
+        why[codes.FOLD_EXPANSION] = codes.PEAK_IS_FIRST
+    else:
+        out[codes.FOLD_EXPANSION] = cmax / work[codes.AT_LEVEL, first]
+    if before < 0:
+        why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BLQ_BEFORE
+    elif math.isnan(work[codes.AT_LLOQ, before]) or work[codes.AT_LLOQ, before] <= 0.0:
+        why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BOUND
+    else:
+        out[codes.FOLD_EXPANSION_LOWER] = cmax / work[codes.AT_LLOQ, before]
+
+
+@jit
+def contraction(rules, work, n, peak, trough, second, out, why):
+    """Half-life of the early contraction: from the first peak over a fixed number of days, at most to the trough."""
+    last = trough if second >= 0 else n - 1
+    first = peak
+    for i in range(peak, last + 1):
+        if work[codes.AT_STATE, i] == codes.ABOVE:
+            first = i + 1
+    until = work[codes.AT_TIME, peak] + rules.contraction_days
+    count, slope, _, low, high = line_through(work, first, last, until)
+    out[codes.CONTRACTION_N_POINTS], out[codes.CONTRACTION_LOWER], out[codes.CONTRACTION_UPPER] = count, low, high
+    if count < 2:
+        why[codes.CONTRACTION_HALF_LIFE] = codes.TOO_FEW_POINTS
+        if count == 0:
+            why[codes.CONTRACTION_LOWER] = why[codes.CONTRACTION_UPPER] = codes.TOO_FEW_POINTS
+    elif not slope < 0.0:
+        why[codes.CONTRACTION_HALF_LIFE] = codes.NO_DECLINE
+    else:
+        out[codes.CONTRACTION_HALF_LIFE] = -math.log(2.0) / slope
+
+
+@jit
+def second_expansion(work, trough, second, out, why):
+    """Level and time of the trough and of the second peak."""
+    for column in (codes.TROUGH, codes.TROUGH_TIME, codes.SECOND_PEAK, codes.SECOND_PEAK_TIME):
+        why[column] = codes.NO_SECOND_PEAK
+    if second < 0:
+        return
+    why[codes.TROUGH] = why[codes.TROUGH_TIME] = why[codes.SECOND_PEAK] = why[codes.SECOND_PEAK_TIME] = 0
+    out[codes.TROUGH_TIME], out[codes.SECOND_PEAK_TIME] = work[codes.AT_TIME, trough], work[codes.AT_TIME, second]
+    if work[codes.AT_STATE, trough] == codes.QUANTIFIED:
+        out[codes.TROUGH] = work[codes.AT_LEVEL, trough]
+    else:
+        why[codes.TROUGH] = codes.ALL_BLQ if work[codes.AT_STATE, trough] == codes.BLQ else codes.ABOVE_ULOQ
+    if work[codes.AT_STATE, second] == codes.QUANTIFIED:
+        out[codes.SECOND_PEAK] = work[codes.AT_LEVEL, second]
+    else:
+        why[codes.SECOND_PEAK] = codes.ABOVE_ULOQ
+
+
+@jit
+def persistence(rules, work, n, out, why):
+    """Last quantifiable time and the first BLQ sample after it, between which the cells were lost."""
+    lower, upper = 0.0, math.inf
+    seen = False
+    for i in range(n):
+        if work[codes.AT_STATE, i] == codes.BLQ:
+            if upper == math.inf and (seen or work[codes.AT_TIME, i] > 0.0):
+                upper = work[codes.AT_TIME, i]
+        else:
+            seen, lower, upper = True, work[codes.AT_TIME, i], math.inf
+    if not seen and upper == math.inf:
+        why[codes.PERSISTENCE] = why[codes.PERSISTENCE_LOWER] = why[codes.PERSISTENCE_UPPER] = why[codes.TBQL] = (
+            codes.NO_SAMPLE
+        )
+        return
+    out[codes.PERSISTENCE_LOWER], out[codes.PERSISTENCE_UPPER] = lower, upper
+    lost = upper < math.inf
+    out[codes.PERSISTENCE] = lower
+    if lost and rules.persistence == codes.PERSISTENCE_MIDPOINT:
+        out[codes.PERSISTENCE] = (lower + upper) / 2.0
+    elif lost and rules.persistence == codes.PERSISTENCE_FIRST_BLQ:
+        out[codes.PERSISTENCE] = upper
+    if not seen:
+        why[codes.TBQL] = codes.ALL_BLQ
+    elif lost:
+        out[codes.TBQL] = upper
+    else:
+        why[codes.TBQL] = codes.STILL_QUANTIFIED
+
+
+@jit
+def crossing(method, work, i, after_tmax, level):
+    """Time in a segment at which the level is crossed, by the rule of the segment."""
+    t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
+    width = work[codes.T, i + 1] - t1
+    if is_log(method, c1, c2, after_tmax):
+        return t1 + width * (math.log(level) - work[codes.Y, i]) / log_ratio(work, i)
+    return t1 + width * (level - c1) / (c2 - c1)
+
+
+@jit
+def above_threshold(rules, work, n, top, n_above, out, why):
+    """Time at which the threshold is reached and time spent above it; return whether it ends above."""
+    level = rules.threshold
+    t, c = work[codes.T], work[codes.C]
+    reason = codes.COMPUTED
+    if math.isnan(level):
+        reason = codes.NO_THRESHOLD
+    elif n_above > 0:
+        reason = codes.ABOVE_ULOQ
+    elif n == 0:
+        reason = codes.NO_SAMPLE
+    elif t[0] > 0.0 and c[0] >= level:
+        reason = codes.STARTS_LATE
+    if reason != codes.COMPUTED:
+        why[codes.THRESHOLD_TIME] = why[codes.THRESHOLD_DURATION] = reason
+        return False
+    reached, total = math.inf, 0.0
+    if c[0] >= level:
+        reached = t[0]
+    for i in range(n - 1):
+        if c[i] >= level and c[i + 1] >= level:
+            total += t[i + 1] - t[i]
+        elif c[i] >= level or c[i + 1] >= level:
+            at = crossing(rules.method, work, i, top >= 0 and i >= top, level)
+            total += at - t[i] if c[i] >= level else t[i + 1] - at
+            if c[i + 1] >= level:
+                reached = min(reached, at)
+    out[codes.THRESHOLD_DURATION] = total
+    if reached < math.inf:
+        out[codes.THRESHOLD_TIME] = reached
+    else:
+        why[codes.THRESHOLD_TIME] = codes.NEVER_REACHED
+    return c[n - 1] >= level

@@ -1,0 +1,176 @@
+"""From the samples of a profile to a cleaned profile: which samples may be used, and what BLQ samples become."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import nca_codes as codes
+from .jit import jit
+from .nca_cells import entry
+
+
+@jit
+def scratch(samples):
+    """Return scratch for one profile of so many samples, with a place for an anchor."""
+    return np.empty((codes.N_ROWS, samples + 2))
+
+
+@jit
+def first_fault(samples):
+    """Return (kind, profile, sample) of the first sample that no analysis can take; kind 0 where there is none.
+
+    1: no time; 2: not later than the one before; 3: quantified without a positive or zero, finite level.
+    """
+    for p in range(samples.time.shape[0]):
+        before = -math.inf
+        for i in range(samples.time.shape[1]):
+            t = samples.time[p, i]
+            status = samples.status[p, i]
+            left_out = entry(samples.excluded, p, i) == 1
+            if math.isnan(t):
+                if status != -1 and not left_out:
+                    return 1, p, i
+                continue
+            if t <= before or math.isinf(t):
+                return 2, p, i
+            before = t
+            if samples.state_of[status + 1] == codes.QUANTIFIED and not left_out:
+                level = samples.level[p, i]
+                if not (0.0 <= level < math.inf):
+                    return 3, p, i
+    return 0, 0, 0
+
+
+@jit
+def gather(samples, p, start, end, work):
+    """Take the usable samples of a window into the profile; return (count, before, positive before, gap).
+
+    `before` is the number of usable samples before the window: they lie in the last places of the scratch, newest
+    first. `gap` is the time of the first sample in the window that has none of the levels it should have.
+    """
+    n, before, gap = 0, 0, math.inf
+    positive = False
+    last_limit, last_log = math.nan, math.nan
+    places = work.shape[1]
+    for i in range(samples.time.shape[1]):
+        t = samples.time[p, i] - start
+        state = samples.state_of[samples.status[p, i] + 1]
+        if math.isnan(t) or entry(samples.excluded, p, i) == 1:
+            continue
+        if state == codes.UNUSABLE:
+            if t >= 0.0:
+                gap = min(gap, t)
+            continue
+        if samples.time[p, i] > end:
+            break
+        level = samples.level[p, i]
+        if state == codes.QUANTIFIED and level == 0.0:
+            state = codes.BLQ  # a level of zero has no logarithm
+        if t < 0.0:
+            before += 1
+            place = places - before
+            work[codes.AT_TIME, place], work[codes.AT_LEVEL, place], work[codes.AT_STATE, place] = t, level, state
+            positive = positive or state != codes.BLQ
+            continue
+        lloq = entry(samples.lloq, p, i)
+        if state == codes.QUANTIFIED:
+            log = math.log(level)
+        else:
+            limit = lloq if state == codes.BLQ else entry(samples.uloq, p, i)
+            if state == codes.ABOVE:
+                level = limit
+            if limit != last_limit:
+                last_limit = limit
+                last_log = math.log(limit) if limit > 0.0 else math.nan
+            log = last_log
+        work[codes.AT_TIME, n], work[codes.AT_LEVEL, n], work[codes.AT_LOG, n] = t, level, log
+        work[codes.AT_STATE, n], work[codes.AT_LLOQ, n], work[codes.AT_SAMPLE, n] = state, lloq, i
+        work[codes.AT_MARK, n] = entry(samples.selection, p, i)
+        work[codes.AT_SE_WELL, n] = entry(samples.se_well, p, i)
+        work[codes.AT_SE_PLATE, n] = entry(samples.se_plate, p, i)
+        work[codes.AT_PLATE, n] = entry(samples.plate, p, i)
+        n += 1
+    return n, before, positive, gap
+
+
+@jit
+def put(work, place, t, level, log, source, own, mark):
+    """Write one sample of the cleaned profile."""
+    work[codes.T, place], work[codes.C, place], work[codes.Y, place] = t, level, log
+    work[codes.SOURCE, place], work[codes.OWN, place], work[codes.MARK, place] = source, own, mark
+
+
+@jit
+def state_at(work, i):
+    """State of the usable sample that a cleaned one came from; -1 for an anchor."""
+    source = int(work[codes.SOURCE, i])
+    return int(work[codes.AT_STATE, source]) if source >= 0 else -1
+
+
+@jit
+def find_extremes(rules, work, n):
+    """Return the places of the largest and of the last level that count; -1 where none does."""
+    top, last = -1, -1
+    for i in range(n):
+        level = work[codes.C, i]
+        if level <= 0.0 or (work[codes.OWN, i] == 0.0 and state_at(work, i) != codes.ABOVE):
+            continue
+        last = i
+        if top < 0 or level > work[codes.C, top] or (level == work[codes.C, top] and not rules.first_tmax):
+            top = i
+    return top, last
+
+
+@jit
+def clean(rules, work, n_at, start, end, anchored, anchor_level):
+    """Fill the cleaned profile from the usable samples in [start, end], BLQ by rule; return how many."""
+    first, last, peak, tmax = math.inf, -math.inf, -math.inf, math.inf
+    for i in range(n_at):
+        t = work[codes.AT_TIME, i]
+        if t < start or t > end or work[codes.AT_STATE, i] == codes.BLQ:
+            continue
+        if first == math.inf:
+            first = t
+        last = t
+        if work[codes.AT_STATE, i] == codes.QUANTIFIED and work[codes.AT_LEVEL, i] > peak:
+            peak, tmax = work[codes.AT_LEVEL, i], t
+    n, trailing = 0, 0
+    for i in range(n_at):
+        t = work[codes.AT_TIME, i]
+        if t < start or t > end:
+            continue
+        state, level, log = work[codes.AT_STATE, i], work[codes.AT_LEVEL, i], work[codes.AT_LOG, i]
+        own = state == codes.QUANTIFIED
+        if state == codes.ABOVE and math.isnan(level):
+            continue
+        if state == codes.BLQ:
+            if rules.axis == codes.AXIS_TMAX:
+                position = 0 if t < tmax else 2
+            elif t <= first:
+                position = 0
+            elif t < last:
+                position = 1
+            else:
+                position = 2
+                trailing += 1
+            action = rules.actions[position]
+            if action == codes.ACTION_DROP or (action == codes.ACTION_FIRST_ZERO and trailing > 1):
+                continue
+            level = 0.0
+            if action == codes.ACTION_VALUE:
+                level = rules.values[position]
+            elif action == codes.ACTION_LLOQ_SHARE:
+                level = rules.values[position] * work[codes.AT_LLOQ, i]
+                if math.isnan(level):
+                    continue
+            own = rules.imputed_counts and level > 0.0
+            log = math.log(level) if level > 0.0 else -math.inf
+        if n == 0 and anchored and t > 0.0 and start <= 0.0:
+            log0 = math.log(anchor_level) if anchor_level > 0.0 else -math.inf
+            put(work, 0, 0.0, anchor_level, log0, -1.0, 0.0, 0.0)
+            n = 1
+        put(work, n, t, level, log, i, own, work[codes.AT_MARK, i])
+        n += 1
+    return n
