@@ -100,15 +100,18 @@ def area_to_infinity(clast, t_last, area, moment, out, auc, pct, aumc, mrt):
 @jit
 def whole_areas(rules, work, n, top, last, out, why):
     """Areas, moments and mean times of the whole window."""
-    t, c = work[codes.T], work[codes.C]
     area, moment = total_areas(rules.method, work, top, 0, last)
     out[codes.AUC_LAST] = out[codes.AUC_LAST_LOWER] = area
     out[codes.AUMC_LAST] = moment
     area_all, moment_all = area, moment
     if last + 1 < n:
-        width = t[last + 1] - t[last]
-        area_all += width * (c[last] + c[last + 1]) / 2.0
-        moment_all += width * (c[last] * t[last] + c[last + 1] * t[last + 1]) / 2.0
+        width = work[codes.T, last + 1] - work[codes.T, last]
+        area_all += width * (work[codes.C, last] + work[codes.C, last + 1]) / 2.0
+        moment_all += (
+            width
+            * (work[codes.C, last] * work[codes.T, last] + work[codes.C, last + 1] * work[codes.T, last + 1])
+            / 2.0
+        )
     out[codes.AUC_ALL], out[codes.AUMC_ALL] = area_all, moment_all
     out[codes.AUC_PCT_ANCHOR] = 0.0
     if area > 0.0:
@@ -125,7 +128,7 @@ def whole_areas(rules, work, n, top, last, out, why):
     for kind in range(2):
         area_to_infinity(
             out[codes.CLAST_OBS + kind],
-            t[last],
+            work[codes.T, last],
             area,
             moment,
             out,
@@ -249,8 +252,8 @@ def terminal_phase(rules, work, n, n_above, top, out, why, used):
 
 
 @jit
-def analyse(samples, p, start, end, rules, intervals, work, other, out, why, areas, area_why, used, facts):
-    """Compute all parameters of one profile in the window from `start` to `end`; return its flags.
+def analyse(gathered, length, rules, intervals, work, other, out, why, areas, area_why, used, facts):
+    """Compute all parameters of one profile that was gathered from a window of this length; return its flags.
 
     `out`, `why` have one place a parameter, `areas` (value and shares in %), `area_why` one an interval, `used` one a
     sample (1 where it entered lambda_z), `facts` one a fact. `work` and `other` are scratch.
@@ -259,7 +262,7 @@ def analyse(samples, p, start, end, rules, intervals, work, other, out, why, are
     for k in range(intervals.shape[0]):
         for part in range(4):
             areas[k, part] = math.nan
-    n_at, before, positive, gap = gather(samples, p, start, end, work)
+    n_at, before, positive, gap = gathered
     n_above, low_limit, top_limit = count_samples(work, n_at, facts)
     baseline_of(rules, work, before, out, why)
     if n_at == 0:
@@ -294,8 +297,8 @@ def analyse(samples, p, start, end, rules, intervals, work, other, out, why, are
     else:
         no_area = codes.COMPUTED
         whole_areas(rules, work, n, top, last, out, why)
-        out[codes.CAV] = out[codes.AUC_LAST] / (end - start)
-        if math.isinf(end) and not rules.pknca:  # PKNCA divides by the infinite length
+        out[codes.CAV] = out[codes.AUC_LAST] / length
+        if math.isinf(length) and not rules.pknca:  # PKNCA divides by the infinite length
             give_reason(out, why, codes.CAV, codes.CAV, codes.NO_END)
     if no_area != codes.COMPUTED:
         give_reason(out, why, codes.AUC_LAST, codes.HALF_LIFE_EFFECTIVE, no_area)
@@ -325,11 +328,10 @@ def analyse_all(
     some = np.empty((intervals.shape[0], 4))
     known = np.empty(codes.N_FACTS)
     for w in range(first, last):
+        gathered = gather(samples, rows[w], starts[w], ends[w], work)
         flags[w] = analyse(
-            samples,
-            rows[w],
-            starts[w],
-            ends[w],
+            gathered,
+            ends[w] - starts[w],
             rules,
             intervals,
             work,

@@ -151,7 +151,6 @@ def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_rea
     first sample is zero. Where the end lies beyond `last` and no sample lies at it, the segment up to it is always
     logarithmic, from whatever sample precedes it.
     """
-    t, c = work[codes.T], work[codes.C]
     if n == 0 or last < 0:
         return (math.nan if n == 0 else 0.0), 0.0, 0.0, codes.NO_SAMPLE if n == 0 else codes.COMPUTED
     tail = rules.tail
@@ -161,37 +160,37 @@ def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_rea
     before_t, before_c = start, 0.0
     for i in range(n):
         after = top >= 0 and i > top
-        if t[i] < start:
-            if i + 1 < n and t[i + 1] > start:
+        if work[codes.T, i] < start:
+            if i + 1 < n and work[codes.T, i + 1] > start:
                 before_c = level_at(rules.method, work, i, top >= 0 and i >= top, start)
             continue
-        if t[i] > end:
+        if work[codes.T, i] > end:
             break
-        if t[i] > start:
-            area += pknca_segment(rules.method, before_t, before_c, t[i], c[i], after)
-        before_t, before_c = t[i], c[i]
-    if before_t < end < t[last]:
+        if work[codes.T, i] > start:
+            area += pknca_segment(rules.method, before_t, before_c, work[codes.T, i], work[codes.C, i], after)
+        before_t, before_c = work[codes.T, i], work[codes.C, i]
+    if before_t < end < work[codes.T, last]:
         for i in range(n - 1):
-            if t[i] < end < t[i + 1]:
+            if work[codes.T, i] < end < work[codes.T, i + 1]:
                 after = top >= 0 and i >= top
                 area += pknca_segment(
                     rules.method, before_t, before_c, end, level_at(rules.method, work, i, after, end), after
                 )
     elif before_t < end:
-        height = c[last]
+        height = work[codes.C, last]
         if tail == codes.TAIL_OWN_PRED:
-            height = math.exp(intercept - lambda_z * t[last])
+            height = math.exp(intercept - lambda_z * work[codes.T, last])
         if tail == codes.TAIL_OWN_OBS or tail == codes.TAIL_OWN_PRED:
             if math.isnan(lambda_z):
                 return math.nan, 0.0, 0.0, slope_reason
-            if before_t <= t[last]:
-                ahead = math.exp(-lambda_z * max(start - t[last], 0.0))
+            if before_t <= work[codes.T, last]:
+                ahead = math.exp(-lambda_z * max(start - work[codes.T, last], 0.0))
                 width = end - before_t
                 beyond = height * ahead * (1.0 if math.isinf(width) else -math.expm1(-lambda_z * width)) / lambda_z
         else:
             level = 0.0
-            if tail == codes.TAIL_ALL and last + 1 < n and end < t[last + 1]:
-                level = height * (t[last + 1] - end) / (t[last + 1] - t[last])
+            if tail == codes.TAIL_ALL and last + 1 < n and end < work[codes.T, last + 1]:
+                level = height * (work[codes.T, last + 1] - end) / (work[codes.T, last + 1] - work[codes.T, last])
             area += ieee_log_area(end - before_t, before_c, level)
     if math.isnan(area):
         return math.nan, 0.0, 0.0, codes.TIE_IN_LOG
@@ -208,28 +207,27 @@ def interval_area(rules, work, n, top, last, lambda_z, intercept, slope_reason, 
     by_samples = tail == codes.TAIL_SAMPLES or tail == codes.TAIL_PREDICTED
     if n == 0:
         return math.nan, 0.0, 0.0, codes.NO_SAMPLE
-    t, c = work[codes.T], work[codes.C]
-    if t[0] > start:
+    if work[codes.T, 0] > start:
         return math.nan, 0.0, 0.0, codes.STARTS_LATE
     if last < 0:
         return 0.0, 0.0, 0.0, codes.COMPUTED
-    t_last, c_last = t[last], c[last]
+    t_last, c_last = work[codes.T, last], work[codes.C, last]
     area, observed = between(rules.method, work, last + 1, top, start, min(end, t_last))
     if end <= t_last or tail == codes.TAIL_LAST:
         return area, observed, 0.0, codes.COMPUTED
     begin = max(start, t_last)
     to_next = last + 1 < n and (tail == codes.TAIL_ALL or (by_samples and end < math.inf))
     if to_next:
-        stop = min(end, t[last + 1])
+        stop = min(end, work[codes.T, last + 1])
         if stop > begin:
-            fall = (c_last - c[last + 1]) / (t[last + 1] - t_last)
+            fall = (c_last - work[codes.C, last + 1]) / (work[codes.T, last + 1] - t_last)
             part = (stop - begin) * (2.0 * c_last - fall * (begin + stop - 2.0 * t_last)) / 2.0
             area += part
-            if begin == t_last and stop == t[last + 1]:
+            if begin == t_last and stop == work[codes.T, last + 1]:
                 observed += part
-        if tail != codes.TAIL_PREDICTED or end <= t[n - 1]:
+        if tail != codes.TAIL_PREDICTED or end <= work[codes.T, n - 1]:
             return area, observed, 0.0, codes.COMPUTED
-        begin = max(start, t[n - 1])
+        begin = max(start, work[codes.T, n - 1])
     elif tail == codes.TAIL_ALL:
         return area, observed, 0.0, codes.COMPUTED
     if math.isnan(lambda_z):

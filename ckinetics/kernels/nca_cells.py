@@ -30,9 +30,6 @@ def errors_at(work, i):
 @jit
 def turn(rules, work, i, j):
     """How far ln level must move between two samples to count: the fold, and so many standard errors."""
-    least = math.log(rules.peak_fold)
-    if rules.peak_errors == 0.0:
-        return least
     well_a, plate_a = errors_at(work, i)
     well_b, plate_b = errors_at(work, j)
     variance = well_a * well_a + well_b * well_b
@@ -40,7 +37,7 @@ def turn(rules, work, i, j):
         variance += (plate_a - plate_b) ** 2  # one curve moves both
     else:
         variance += plate_a * plate_a + plate_b * plate_b
-    return max(least, rules.peak_errors * math.sqrt(variance))
+    return max(rules.peak_log_fold, rules.peak_errors * math.sqrt(variance))
 
 
 @jit
@@ -52,30 +49,36 @@ def turning_points(rules, work, n):
     the blood.
     """
     peak, trough, second = -1, -1, -1
-    phase = 0
-    log = work[codes.AT_LOG]
-    time = work[codes.AT_TIME]
+    phase, fold = 0, rules.peak_log_fold
     for i in range(n):
-        y = log[i]
+        y = work[codes.AT_LOG, i]
         if math.isnan(y):
             continue
         blq = work[codes.AT_STATE, i] == codes.BLQ
         if phase == 0:
-            if not blq and (peak < 0 or y > log[peak]):
+            if not blq and (peak < 0 or y > work[codes.AT_LOG, peak]):
                 peak = i
-            elif peak >= 0 and log[peak] - y >= turn(rules, work, peak, i):
-                if time[peak] < rules.peaks_from:
+            elif (
+                peak >= 0
+                and work[codes.AT_LOG, peak] - y >= fold
+                and work[codes.AT_LOG, peak] - y >= turn(rules, work, peak, i)
+            ):
+                if work[codes.AT_TIME, peak] < rules.peaks_from:
                     peak = -1 if blq else i
                 else:
                     phase, trough = 1, i
         elif phase == 1:
-            if y < log[trough] or (blq and y == log[trough]):
+            if y < work[codes.AT_LOG, trough] or (blq and y == work[codes.AT_LOG, trough]):
                 trough = i
-            elif not blq and y - log[trough] >= turn(rules, work, trough, i):
+            elif (
+                not blq
+                and y - work[codes.AT_LOG, trough] >= fold
+                and y - work[codes.AT_LOG, trough] >= turn(rules, work, trough, i)
+            ):
                 phase, second = 2, i
-        elif not blq and y > log[second]:
+        elif not blq and y > work[codes.AT_LOG, second]:
             second = i
-        elif log[second] - y >= turn(rules, work, second, i):
+        elif work[codes.AT_LOG, second] - y >= fold and work[codes.AT_LOG, second] - y >= turn(rules, work, second, i):
             break
     return peak, trough, second
 
@@ -228,7 +231,6 @@ def crossing(method, work, i, after_tmax, level):
 def above_threshold(rules, work, n, top, n_above, out, why):
     """Time at which the threshold is reached and time spent above it; return whether it ends above."""
     level = rules.threshold
-    t, c = work[codes.T], work[codes.C]
     reason = codes.COMPUTED
     if math.isnan(level):
         reason = codes.NO_THRESHOLD
@@ -236,25 +238,25 @@ def above_threshold(rules, work, n, top, n_above, out, why):
         reason = codes.ABOVE_ULOQ
     elif n == 0:
         reason = codes.NO_SAMPLE
-    elif t[0] > 0.0 and c[0] >= level:
+    elif work[codes.T, 0] > 0.0 and work[codes.C, 0] >= level:
         reason = codes.STARTS_LATE
     if reason != codes.COMPUTED:
         why[codes.THRESHOLD_TIME] = why[codes.THRESHOLD_DURATION] = reason
         return False
     reached, total = math.inf, 0.0
-    if c[0] >= level:
-        reached = t[0]
+    if work[codes.C, 0] >= level:
+        reached = work[codes.T, 0]
     for i in range(n - 1):
-        if c[i] >= level and c[i + 1] >= level:
-            total += t[i + 1] - t[i]
-        elif c[i] >= level or c[i + 1] >= level:
+        if work[codes.C, i] >= level and work[codes.C, i + 1] >= level:
+            total += work[codes.T, i + 1] - work[codes.T, i]
+        elif work[codes.C, i] >= level or work[codes.C, i + 1] >= level:
             at = crossing(rules.method, work, i, top >= 0 and i >= top, level)
-            total += at - t[i] if c[i] >= level else t[i + 1] - at
-            if c[i + 1] >= level:
+            total += at - work[codes.T, i] if work[codes.C, i] >= level else work[codes.T, i + 1] - at
+            if work[codes.C, i + 1] >= level:
                 reached = min(reached, at)
     out[codes.THRESHOLD_DURATION] = total
     if reached < math.inf:
         out[codes.THRESHOLD_TIME] = reached
     else:
         why[codes.THRESHOLD_TIME] = codes.NEVER_REACHED
-    return c[n - 1] >= level
+    return work[codes.C, n - 1] >= level

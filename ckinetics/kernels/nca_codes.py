@@ -160,14 +160,19 @@ N_FACTS = 7
 class Rules(NamedTuple):
     """The rules of an analysis, as the kernels take them.
 
-    `actions` and `values` hold what happens to a BLQ sample by position; `imputed_counts` lets a positive value
+    `action_…` and `value_…` say what happens to a BLQ sample by position; numbers only, for an array would be counted
+    at every call; `imputed_counts` lets a positive value
     put in for a BLQ sample count as measured; `pknca` does the arithmetic of areas as PKNCA 0.12.1 does.
     """
 
     method: int
     axis: int
-    actions: np.ndarray
-    values: np.ndarray
+    action_first: int
+    action_middle: int
+    action_last: int
+    value_first: float
+    value_middle: float
+    value_last: float
     all_blq_zero: bool
     imputed_counts: bool
     pknca: bool
@@ -181,7 +186,7 @@ class Rules(NamedTuple):
     first_tmax: bool
     tmax_in_line: bool
     persistence: int
-    peak_fold: float
+    peak_log_fold: float
     peak_errors: float
     contraction_days: float
     threshold: float

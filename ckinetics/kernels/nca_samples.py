@@ -146,23 +146,20 @@ def clean(rules, work, n_at, start, end, anchored, anchor_level):
         if state == codes.ABOVE and math.isnan(level):
             continue
         if state == codes.BLQ:
-            if rules.axis == codes.AXIS_TMAX:
-                position = 0 if t < tmax else 2
-            elif t <= first:
-                position = 0
-            elif t < last:
-                position = 1
+            if (t < tmax) if rules.axis == codes.AXIS_TMAX else (t <= first):
+                action, value = rules.action_first, rules.value_first
+            elif rules.axis == codes.AXIS_MEASURED and t < last:
+                action, value = rules.action_middle, rules.value_middle
             else:
-                position = 2
+                action, value = rules.action_last, rules.value_last
                 trailing += 1
-            action = rules.actions[position]
             if action == codes.ACTION_DROP or (action == codes.ACTION_FIRST_ZERO and trailing > 1):
                 continue
             level = 0.0
             if action == codes.ACTION_VALUE:
-                level = rules.values[position]
+                level = value
             elif action == codes.ACTION_LLOQ_SHARE:
-                level = rules.values[position] * work[codes.AT_LLOQ, i]
+                level = value * work[codes.AT_LLOQ, i]
                 if math.isnan(level):
                     continue
             own = rules.imputed_counts and level > 0.0
