@@ -28,7 +28,15 @@ COLUMNS = _ABOUT | {
     "sample": ("Name", "Sample"),
     "dye": ("Dye",),
     "target": ("Target",),
-    "concentration": ("Conc. cp/uL", "Conc. (cp/uL)", "Conc."),
+    "concentration": (
+        "Conc. cp/uL",
+        "Conc. (cp/uL)",
+        "Conc. [cp/uL]",
+        "Conc. copies/uL",
+        "Concentration (cp/uL)",
+        "Concentration (copies/uL)",
+        "Conc.",
+    ),
     "positive": ("Positives",),
 }
 SUMMARY_COLUMNS = _ABOUT | {

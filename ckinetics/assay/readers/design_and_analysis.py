@@ -26,15 +26,17 @@ from .table import (
     read_wells,
 )
 
+# The header "Ct" with a Cyrillic letter, as Excel saves it in Windows-1252, and as it is read in other code pages.
+DAMAGED_CT = ("C?", "CÑ‚", "Cò")
 COLUMNS = {
     "position": ("Well Position", "Well"),
     "sample": ("Sample", "Sample Name"),
     "target": ("Target", "Target Name", "Detector Name", "Detector"),
     "task": ("Task",),
     "dye": ("Reporter", "Dye"),
-    "cq": ("Cq", "CT", "CRT"),
+    "cq": ("Cq", "CT", "CRT", *DAMAGED_CT),
     "omit": ("Omit",),
-    "quantity": ("Quantity",),
+    "quantity": ("Quantity", "Qty"),
     "amp_status": ("Amp Status",),
     "issues": ("Result Quality Issues",),
     "curve_quality": ("Curve Quality",),
@@ -47,9 +49,20 @@ TASKS = {
     "standard": "standard",
     "unknown": "unknown",
     "ntc": "ntc",
+    "no template control": "ntc",
+    "negative control": "ntc",
+    "negative": "ntc",
+    "nac": "nac",
+    "no amplification control": "nac",
+    "nec": "nec",
     "ipc": "ipc",
     "blocked ipc": "nac",  # a well in which amplification is blocked
     "positive control": "positive",
+    "positive": "positive",
+    "target": "unknown",  # the older software's words for a sample's two assays
+    "endogenous control": "unknown",
+    "endogenous": "unknown",
+    "endo": "unknown",
 }
 FLAGS = ("CQCONF", "HIGHSD", "OUTLIERRG", "NOISE", "SPIKE", "NOAMP", "PRFDROP", "PRFLOW", "EXPFAIL", "BADROX")
 _CURVE = "standard curve result"
@@ -135,7 +148,7 @@ def explain(source: Source) -> str:
     """Say of an export without wells that can be read what it lacks; "" where it is none of this family."""
     if source.is_workbook:
         names = {fold(name) for name in source.sheet_names}
-        if len(names & (_SECTIONS - {"results"})) < 2 or names & set(FAMILY.sheets):
+        if not names & (_SECTIONS - {"results"}) or names & set(FAMILY.sheets):
             return ""
         return "the workbook has no sheet 'Results': export it with the results"
     texts = [[text for text in map(text_of, row.cells) if text] for row in source.rows("")]

@@ -44,9 +44,11 @@ TASKS = {
     "negctrl": "ntc",
     "neg ctrl": "ntc",
     "negative control": "ntc",
+    "negative": "ntc",
     "posctrl": "positive",
     "pos ctrl": "positive",
     "positive control": "positive",
+    "positive": "positive",
 }
 DROPLET_NL = (0.85, 0.91)
 _VOLUME = re.compile(r"copies(?:/|per) ?(\d+(?:\.\d+)?) ?ul ?well")

@@ -12,7 +12,7 @@ from ..sources import Row, Source
 from .table import Family, Header, Options, Reading, read_wells
 
 COLUMNS = {
-    "position": ("well", "well position", "well name", "position"),
+    "position": ("well position", "well", "well name", "position"),  # beside a position a "well" is a number
     "sample": ("sample", "sample name"),
     "target": ("target", "target name"),
     "task": ("role", "task"),
