@@ -97,6 +97,7 @@ class SampleSheet:
         self.file, self.sheet, self.sha256 = file, sheet, sha256
         self.unused_columns = tuple(unused_columns)
         self._index: dict[tuple[str, str, str], Entry] = {}
+        self._runs = {entry.run.casefold() for entry in self.entries if entry.run}
         self.used: set[int] = set()
         for entry in self.entries:
             key = _key(entry)
@@ -123,6 +124,11 @@ class SampleSheet:
                     self.used.add(entry.row)
                     return entry
         return None
+
+    def names_file(self, path: Path) -> bool:
+        """Return whether any row is for the run of this file, by its name with or without its ending."""
+        names = {path.name, path.stem, Path(path.name.removesuffix(".gz")).stem}
+        return bool({name.casefold() for name in names} & self._runs)
 
     def runs_of(self, sample: str) -> list[str]:
         """Return the runs for which a sample name is listed, where all its rows name one."""
