@@ -156,6 +156,31 @@ def test_one_bad_file_never_stops_the_rest(exports: tuple[Path, Path], tmp_path:
 
 
 @pytest.mark.usefixtures("quick_pages")
+def test_many_faults_of_one_kind_are_one_sentence(exports: tuple[Path, Path], tmp_path: Path) -> None:
+    """Each sample is named, in one line and not in a hundred; a sample without a name counts too."""
+    plate({f"X{at}": 1e3 for at in range(20)}).to_csv(exports[0] / "plate_0.csv", index=False)
+    plate({"": 1e3}).to_csv(exports[0] / "plate_1.csv", index=False)
+    done = run(exports, tmp_path / "out")
+    assert done.status == "failed"
+    samples = {verdict.file: verdict.message for verdict in done.verdicts if verdict.kind == "sample"}
+    assert len(samples) == sum(verdict.kind == "sample" for verdict in done.verdicts) == 2
+    assert samples["plate_0.csv"].startswith("row 23: sample 'X0' (wells B10, B11, B12) is not in the sample sheet")
+    assert samples["plate_0.csv"].endswith("and likewise 19 others: " + ", ".join(f"'X{at}'" for at in range(1, 20)))
+    assert samples["plate_1.csv"].startswith("row 23: a sample without a name (wells B10, B11, B12) is not in")
+    (note,) = (text for text in done.messages if "on no plate" in text)
+    assert note.startswith("samples.csv, row 2: 'P0-0' is on no plate that was read; and likewise 7 others: 'P0-1'")
+
+
+@pytest.mark.usefixtures("quick_pages")
+def test_samples_without_a_level_for_one_reason_are_one_sentence(exports: tuple[Path, Path], tmp_path: Path) -> None:
+    exports[1].write_text(exports[1].read_text().replace("200.0", "200000"))
+    done = run(exports, tmp_path / "out")
+    (note,) = done.messages
+    assert "has no level: genomic DNA in the well 2e+05 ng misses the limit (10 to 5000 ng)" in note
+    assert "and likewise 11 others: " in note
+
+
+@pytest.mark.usefixtures("quick_pages")
 def test_a_contaminated_plate_is_quality_control(exports: tuple[Path, Path], tmp_path: Path) -> None:
     plate({"P0-0": 5e3}, ntc="30.0").to_csv(exports[0] / "plate_0.csv", index=False)
     done = run(exports, tmp_path / "out")
