@@ -16,6 +16,7 @@ from ..cells import fold, number_of, text_of
 from ..sources import Row, Source
 from .table import Header
 
+_UNLIKE = 1.3  # ratio of two volumes that are not of one kind of partition
 NO_CALL = frozenset({"no call", "-", "n/a"})
 
 
@@ -125,11 +126,14 @@ def volume_of(counts: Sequence[Counts], known: Sequence[float]) -> float:
     """Return the volume of a partition in nL for all wells of a file.
 
     The first of the family's `known` volumes that reproduces the concentrations of most wells; where none does,
-    the median of the volumes that the concentrations imply; without a well that can tell, the first known one.
+    the median of the volumes that the concentrations imply; without a well that can tell, the first known one. It
+    stands too where what they imply is no such partition's volume: the concentrations are then those of something else
+    than the reaction, an undiluted sample for instance, and are found to differ from the counts.
     """
     telling = [one for one in counts if not math.isnan(one.implied_nl)]
     for volume in known:
         if 2 * sum(one.fits(volume) for one in telling) >= len(telling):
             return volume
     exact = [one for one in telling if one.half < 0.005 * one.concentration]
-    return median(one.implied_nl for one in exact or telling)
+    implied = median(one.implied_nl for one in exact or telling)
+    return implied if any(1 / _UNLIKE < implied / volume < _UNLIKE for volume in known) else known[0]
