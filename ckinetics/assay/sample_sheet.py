@@ -30,12 +30,15 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "sample_id": ("accession", "pcrefid"),
     "patient": ("patient_id", "usubjid", "subjid", "subject", "subject_id"),
     "matrix": ("specimen", "pcspec", "sample_type"),
-    "nominal_time": ("nominal_day", "planned_day", "nominal_time_day"),
-    "time": ("actual_time", "actual_day", "time_day", "day"),
+    "nominal_time": ("nominal_day", "planned_day", "nominal_time_day", "nominal_time_days", "nominal_time_d"),
+    "time": ("actual_time", "actual_day", "time_day", "time_days", "time_d", "day"),
     "time_h": ("actual_time_h", "hours"),
     "time_unit": (),
     "collected": ("collection_time", "collection_datetime", "pcdtc"),
-    "dna_ng": ("gdna_ng", "ng", "ng_dna", "ng_gdna", "dna_ng_well", "ng_per_well", "dna_ng_per_well"),
+    "dna_ng": (
+        *("gdna_ng", "ng", "ng_dna", "ng_gdna", "dna_ng_well", "ng_per_well", "dna_ng_per_well"),
+        *("dna_input_ng", "dna_input_ng_well", "ng_well"),
+    ),
     "dna_ug": ("gdna_ug",),
     "dna_pg": ("gdna_pg",),
     "dna": ("gdna", "dna_amount"),
@@ -136,7 +139,9 @@ class SampleSheet:
 
     def nearest(self, sample: str) -> str:
         """Return the sample name that is spelled most alike, "" where none is."""
-        near = difflib.get_close_matches(sample, [entry.sample for entry in self.entries], n=1, cutoff=0.7)
+        names = [entry.sample for entry in self.entries]
+        alike = [name for name in names if name_key(name).casefold() == name_key(sample).casefold()]
+        near = alike or difflib.get_close_matches(sample, names, n=1, cutoff=0.7)
         return near[0] if near else ""
 
 
