@@ -73,7 +73,8 @@ def read_plates(
         `ckinetics.assay.read_sample_sheet`. Without it no well has a patient.
     columns : mapping of str to str, optional
         For tables of other kinds: ``well``, ``sample``, ``target``, ``role``, ``cq``, ``quantity``,
-        ``quantity_unit``, ``omit``, ``dye``, ``run_id`` to the header that the table uses. Files in which
+        ``quantity_unit``, ``omit``, ``dye``, ``run_id`` to the header that the table uses; for digital PCR
+        ``n_partitions``, ``n_positive``, ``partition_nl`` (or ``concentration``) and ``reaction_ul``. Files in which
         no row has all these headers are read as usual.
     roles : mapping of str to str, optional
         Sample name, or a pattern such as "QC*", to role; wins over the export's task and the sheet.

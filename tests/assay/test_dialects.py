@@ -8,11 +8,13 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from corpus import workbook
 
-from ckinetics.assay import read_plates
-from ckinetics.errors import FileFormatError
+from ckinetics.assay import quantify, read_plates
+from ckinetics.errors import FileFormatError, InputError
 
 LEGACY = ["Well", "Sample Name", "Target Name", "Task", "Reporter", "Ct", "Quantity"]
 LEGACY_ROWS = [
@@ -199,3 +201,48 @@ def test_what_lies_beside_an_export_is_named(tmp_path, header, what):
     raw = f"{header}\n{','.join('1' for _ in header.split(','))}\n".encode()
     with pytest.raises(FileFormatError, match=f"it holds {what} and no results: export the table of results"):
         read_plates(write(tmp_path / "a.csv", raw))
+
+
+CRYSTALS = ["Well", "Assay", "SampleName", "Droplets", "Positive", "Conc", "Volume"]
+CRYSTAL_MAP = {"well": "Well", "sample": "SampleName", "target": "Assay", "n_partitions": "Droplets"}
+CRYSTAL_MAP |= {"n_positive": "Positive"}
+
+
+def test_digital_pcr_of_any_vendor_through_a_column_map(tmp_path):
+    """A table that no reader knows, with the volume of a partition stated, or implied by what is printed."""
+    shown = [f"{-math.log1p(-n / 25000) / 0.59e-3:.3f}" for n in (500, 2500)]
+    rows = [
+        ["A1", "CAR", "S1", "25000", "500", shown[0], "0.59"],
+        ["A2", "CAR", "S1", "25000", "2500", shown[1], "0.59"],
+    ]
+    path = write(tmp_path / "a.csv", text([CRYSTALS, *rows]))
+    for more in (
+        {"partition_nl": "Volume"},
+        {"concentration": "Conc"},
+        {"partition_nl": "Volume", "concentration": "Conc"},
+    ):
+        wells = read_plates(path, columns=CRYSTAL_MAP | more)
+        assert wells["family"].item() == "column_map"
+        assert wells["n_positive"].values.tolist() == [500, 2500]
+        assert wells["partition_nl"].values == pytest.approx([0.59, 0.59], rel=1e-4)
+        assert ("concentration" in more) == bool(np.isfinite(wells["vendor_concentration"].values).all())
+    assert np.isnan(read_plates(path, columns=CRYSTAL_MAP)["partition_nl"].values).all()
+    with pytest.raises(InputError, match="columns: 'n_positive' is missing"):
+        read_plates(path, columns={"well": "Well", "n_partitions": "Droplets"})
+
+
+def test_a_tidy_table_of_digital_pcr_is_quantified(tmp_path):
+    header = "well,sample,target,role,n_partitions,n_positive,partition_nl,reaction_ul"
+    rows = ["A1,S1,CAR,unknown,15000,300,0.85,20", "A2,NTC,CAR,ntc,15000,0,0.85,20"]
+    path = write(tmp_path / "a.csv", "\n".join([header, *rows]).encode())
+    sheet = pd.DataFrame({"sample": ["S1"], "patient": ["P1"], "time": [7], "dna_ng": [200]})
+    level = quantify(read_plates(path, layout=sheet))["level"].item()
+    assert level == pytest.approx(-math.log1p(-300 / 15000) / 0.85e-3 * 20 / 200 * 1e3)
+    for row, message in (
+        ("A3,S2,CAR,unknown,100,300,0.85,20", "300 of 100 partitions are positive"),
+        ("A3,S2,CAR,unknown,1000,x,0.85,20", "positive partitions: 'x' is not a number"),
+        ("A3,S2,CAR,unknown,1000,3,-1,20", "partition_nl -1 is not a volume"),
+        ("A3,S2,CAR,unknown,1000,3,0.85,big", "reaction_ul: 'big' is not a number"),
+    ):
+        with pytest.raises(FileFormatError, match=rf"a\.csv, row 4: .*{message}"):
+            read_plates(write(path, "\n".join([header, *rows, row]).encode()))

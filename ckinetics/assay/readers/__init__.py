@@ -26,6 +26,7 @@ FAMILIES: tuple[Family, ...] = (
     absolute_q.SUMMARY,
     absolute_q.CHANNELS,
     tidy.FAMILY,
+    tidy.DIGITAL,
     cfx.TABLES,
 )
 

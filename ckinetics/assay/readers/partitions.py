@@ -57,7 +57,7 @@ class Counts:
 
 
 def counts_of(source: Source, header: Header, row: Row) -> Counts:
-    """Return the counts in a row.
+    """Return the counts in a row, from columns ``n_partitions``, ``n_positive``, ``n_negative``, ``concentration``.
 
     Raises
     ------
@@ -65,15 +65,14 @@ def counts_of(source: Source, header: Header, row: Row) -> Counts:
         Counts are no whole numbers, or contradict each other.
     """
 
-    def number(column: str) -> float:
+    def number(column: str, what: str) -> float:
         try:
             return number_of(header.cell(row, column), decimal=source.decimal)
         except ValueError as err:
-            raise ValueError(f"{column} partitions: {err}") from None
+            raise ValueError(f"{what} partitions: {err}") from None
 
-    return counts_from(
-        number("accepted"), number("positive"), number("negative"), header.cell(row, "concentration"), source
-    )
+    accepted, positive = number("n_partitions", "accepted"), number("n_positive", "positive")
+    return counts_from(accepted, positive, number("n_negative", "negative"), header.cell(row, "concentration"), source)
 
 
 def counts_from(accepted: float, positive: float, negative: float, concentration: Any, source: Source) -> Counts:
