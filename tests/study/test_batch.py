@@ -476,4 +476,4 @@ def test_killed_by_the_system(exports: tuple[Path, Path], tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_killed_by_the_system_many_times(tmp_path: Path) -> None:
-    _kill_processes(write_batch(tmp_path, plates=12, samples=10), tmp_path, kills=15, seed=5)
+    _kill_processes(write_batch(tmp_path, plates=8, samples=10), tmp_path, kills=10, seed=5)

@@ -71,7 +71,8 @@ def open_document(source: Source) -> tuple[str, Element]:
             if len(found) != 1:
                 number = "no RDML document" if not found else f"{len(found)} RDML documents"
                 raise FileFormatError(
-                    f"the archive is no workbook and holds {number}: export one plate a file", file=source.path
+                    f"the archive is no workbook and holds {number}: unpack it, or export one plate a file",
+                    file=source.path,
                 )
             name = " ".join(found[0].filename.split())
             with archive.open(found[0]) as stream:
