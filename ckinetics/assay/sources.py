@@ -174,7 +174,9 @@ def _open_text(path: Path, raw: bytes, sha256: str) -> Source:
     if "\x00" in text:
         raise FileFormatError("the file is neither a workbook nor text: export it as .xlsx or .csv", file=path)
     rows = [Row(number, cells) for number, cells in text_rows(text, _delimiter(first_lines(text)), path)]
-    decimal = decimal_of([cell.strip() for row in rows for cell in row.cells])
+    # Lines of settings are not numbers of the table: a version "2.6" says nothing of its decimal mark.
+    table = [row for row in rows if sum(map(bool, map(str.strip, row.cells))) > 2]
+    decimal = decimal_of([cell.strip() for row in table or rows for cell in row.cells])
     return Source(path, sha256, ("",), decimal=decimal, _rows={"": rows})
 
 

@@ -246,3 +246,22 @@ def test_a_tidy_table_of_digital_pcr_is_quantified(tmp_path):
     ):
         with pytest.raises(FileFormatError, match=rf"a\.csv, row 4: .*{message}"):
             read_plates(write(path, "\n".join([header, *rows, row]).encode()))
+
+
+@pytest.mark.parametrize(
+    ("no", "yes"), [("FALSCH", "WAHR"), ("FAUX", "VRAI"), ("FALSO", "VERDADERO"), ("ONWAAR", "WAAR")]
+)
+def test_an_export_saved_by_excel_in_another_language(tmp_path, no, yes):
+    """Truth values are translated and decimals have a comma; a version in a line of settings has its point still."""
+    header = [*LEGACY[:-1], "Omit", "Quantity"]
+    rows = [
+        ["A1", "Std", "CAR", "STANDARD", "FAM", "20,123", no, "100000"],
+        ["A2", "S1", "CAR", "UNKNOWN", "FAM", "25,317", no, "1234,5"],
+        ["A3", "S1", "CAR", "UNKNOWN", "FAM", "27,125", yes, "1234,5"],
+    ]
+    above = [["Block Type", "96-Well 0.2-mL Block"], ["Software Version", "2.6"]]
+    path = write(tmp_path / "a.csv", text([*above, header, *rows], ";", "cp1252"))
+    wells = read_plates(path)
+    assert wells["cq"].values.tolist() == [20.123, 25.317, 27.125]
+    assert wells["omit"].values.tolist() == [0, 0, 1]
+    assert wells["vendor_quantity"].values[1] == 1234.5
