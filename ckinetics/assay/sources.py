@@ -83,6 +83,9 @@ class Source:
 
 def _body(rows: list[Row]) -> Iterator[Row]:
     for row in rows:
+        if row.cells and type(row.cells[0]) is float:  # a number begins no section, and there are many such rows
+            yield row
+            continue
         filled = (text for text in map(text_of, row.cells) if text)
         first = next(filled, "")
         if not first:

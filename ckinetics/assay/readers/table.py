@@ -283,7 +283,10 @@ def _well(
         return "" if at is None or at >= len(cells) else cells[at]
 
     def text(column: str) -> str:
-        found = text_of(cell(column))
+        at = columns.get(column)
+        if at is None or at >= len(cells):
+            return ""
+        found = text_of(cells[at])
         return "" if len(found) <= 4 and found.casefold() in _MISSING_TEXT else found
 
     field, task = cell("cq"), text("task")
