@@ -14,7 +14,7 @@ import pytest
 from corpus import workbook
 
 from ckinetics.assay import quantify, read_plates
-from ckinetics.errors import FileFormatError, InputError
+from ckinetics.errors import FileFormatError, InputError, UnitError
 
 LEGACY = ["Well", "Sample Name", "Target Name", "Task", "Reporter", "Ct", "Quantity"]
 LEGACY_ROWS = [
@@ -265,3 +265,20 @@ def test_an_export_saved_by_excel_in_another_language(tmp_path, no, yes):
     assert wells["cq"].values.tolist() == [20.123, 25.317, 27.125]
     assert wells["omit"].values.tolist() == [0, 0, 1]
     assert wells["vendor_quantity"].values[1] == 1234.5
+
+
+def test_a_tidy_table_whose_roles_are_called_tasks(tmp_path):
+    """It has the columns of QuantStudio, and keeps its own: the run, the unit of quantities, the roles."""
+    header = ["well", "sample", "target", "task", "cq", "nominal_copies", "quantity_unit", "run_id"]
+    rows = [["A1", "Q", "CAR", "qc", 25.0, 1000, "copies/well", "one"], ["A1", "S", "CAR", "unk", 26.0, "", "", "two"]]
+    for path in (
+        write(tmp_path / "a.csv", text([header, *rows])),
+        workbook(tmp_path / "b.xlsx", {"x": [header, *rows]}),
+    ):
+        wells = read_plates(path)
+        assert wells["role"].values.tolist() == ["qc", "unknown"]
+        assert wells["run_id"].values.tolist() == ["one", "two"]
+        assert wells["nominal_copies"].values[0] == 1000
+    rows[0][6] = "copies/uL"
+    with pytest.raises(UnitError, match=r"c\.csv, row 2: quantities in 'copies/uL' are not copies in the well"):
+        read_plates(write(tmp_path / "c.csv", text([header, *rows])))

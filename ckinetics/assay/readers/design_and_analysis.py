@@ -3,7 +3,7 @@
 Wells are on the sheet ``Results`` (Diomni: ``Primary_result``). The nominal quantity of standards, the
 quantity that the software calculated for samples, and its printed curve are only on ``Standard Curve
 Result``, and are joined by well and target. The older software of other instruments (StepOne, 7500) writes the
-same columns.
+same columns; so may a tidy table whose roles are called tasks, and its words and further columns are known too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from ..cells import fold, number_of, text_of, well_of
 from ..sources import Source
+from . import tidy
 from .table import (
     Family,
     Header,
@@ -35,8 +36,10 @@ COLUMNS = {
     "task": ("Task",),
     "dye": ("Reporter", "Dye"),
     "cq": ("Cq", "CT", "CRT", *DAMAGED_CT),
-    "omit": ("Omit",),
-    "quantity": ("Quantity", "Qty"),
+    "omit": ("Omit", "Omitted"),
+    "quantity": ("Quantity", "Qty", "Nominal copies", "Copies"),
+    "quantity_unit": ("Quantity unit", "Quantity units"),
+    "run_id": ("Run ID",),
     "amp_status": ("Amp Status",),
     "issues": ("Result Quality Issues",),
     "curve_quality": ("Curve Quality",),
@@ -45,20 +48,11 @@ COLUMNS = {
     "vendor_r_squared": ("R2", "R(superscript 2)"),
     "vendor_efficiency": ("Efficiency",),
 }
-TASKS = {
-    "standard": "standard",
-    "unknown": "unknown",
-    "ntc": "ntc",
+TASKS = tidy.TASKS | {
     "no template control": "ntc",
     "negative control": "ntc",
     "negative": "ntc",
-    "nac": "nac",
     "no amplification control": "nac",
-    "nec": "nec",
-    "ipc": "ipc",
-    "blocked ipc": "nac",  # a well in which amplification is blocked
-    "positive control": "positive",
-    "positive": "positive",
     "target": "unknown",  # the older software's words for a sample's two assays
     "endogenous control": "unknown",
     "endogenous": "unknown",

@@ -46,7 +46,7 @@ TASKS = {
     "qc": "qc",
     "ntc": "ntc",
     "nac": "nac",
-    "blocked ipc": "nac",
+    "blocked ipc": "nac",  # a well in which amplification is blocked
     "nec": "nec",
     "ipc": "ipc",
     "positive": "positive",
