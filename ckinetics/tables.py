@@ -85,7 +85,9 @@ class Table:
                 continue
             value = as_number(text)
             if value is None:
-                raise self.error(position, f"{what or column} '{text}' is not a number: correct it or leave it empty")
+                comma = re.fullmatch(r"[+-]?\d+,\d+", text)
+                do = "write it with a decimal point" if comma else "correct it or leave it empty"
+                raise self.error(position, f"{what or column} '{text}' is not a number: {do}")
             out[position] = value
         return out
 

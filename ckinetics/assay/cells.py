@@ -25,9 +25,12 @@ _WELL = re.compile(r"([A-Za-z]{1,2})0*([1-9]\d?)")
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?")
+# Also as Excel writes truth values in other languages.
+_YES = frozenset({"true", "yes", "y", "1", "x", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"})
+_NO = frozenset({"false", "no", "n", "0", "falsch", "faux", "falso", "onwaar"})
 _COLUMNS = {96: 12, 384: 24, 1536: 48}
 # The micro sign in all the ways in which it is written and damaged, and the letters of "C\u0442" that StepOne writes.
-_MICRO = re.compile("[ÂÎ¬]?[µμ\ufffd]|Î¼")
+_MICRO = re.compile("[ÂÎ¬]?[µμ\ufffd]|Î¼|ï¿½")
 _CYRILLIC = str.maketrans("\u0421\u0441\u0422\u0442", "CcTt")
 
 
@@ -40,8 +43,6 @@ def text_of(cell: Any) -> str:
     ('12', 'Std 1', '')
     """
     if type(cell) is str:  # nearly all cells are text, and there are many
-        return cell.strip()
-    if type(cell) is str:  # nearly all cells
         return cell.strip()
     if cell is None or cell is np.nan:
         return ""
@@ -95,8 +96,6 @@ def number_of(cell: Any, *, decimal: Decimal = "point") -> float:
     >>> number_of("1,250.5"), number_of("27,31", decimal="comma")
     (1250.5, 27.31)
     """
-    if type(cell) is float:
-        return cell
     if type(cell) is float:
         return cell
     if cell == "":
@@ -213,9 +212,9 @@ def yes_no_of(cell: Any) -> YesNo:
     (<YesNo.no: 0>, <YesNo.yes: 1>)
     """
     word = fold(cell)
-    if word in ("true", "yes", "y", "1", "x"):
+    if word in _YES:
         return YesNo.yes
-    if word in ("false", "no", "n", "0"):
+    if word in _NO:
         return YesNo.no
     if word in BLANK:
         return YesNo.unknown

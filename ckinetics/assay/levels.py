@@ -312,6 +312,8 @@ def mass_scale(wells: Sequence[Well], rules: Rules) -> Scale:
         return Scale(factor, why=f"sample '{first['sample']}' has no DNA mass in the sample sheet", verdicts=(entry,))
     if mass == 0 or (rule.fatal and mass < rule.low):
         return Scale(factor, mass, why=str(entry["message"]), status=Status.insufficient_dna, verdicts=(entry,))
+    if rule.fatal and mass > rule.high:
+        return Scale(factor, mass, why=f"{entry['message']}: check the unit of the mass", verdicts=(entry,))
     return Scale(factor, mass, verdicts=(entry,))
 
 

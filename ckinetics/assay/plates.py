@@ -73,7 +73,8 @@ def read_plates(
         `ckinetics.assay.read_sample_sheet`. Without it no well has a patient.
     columns : mapping of str to str, optional
         For tables of other kinds: ``well``, ``sample``, ``target``, ``role``, ``cq``, ``quantity``,
-        ``quantity_unit``, ``omit``, ``dye``, ``run_id`` to the header that the table uses. Files in which
+        ``quantity_unit``, ``omit``, ``dye``, ``run_id`` to the header that the table uses; for digital PCR
+        ``n_partitions``, ``n_positive``, ``partition_nl`` (or ``concentration``) and ``reaction_ul``. Files in which
         no row has all these headers are read as usual.
     roles : mapping of str to str, optional
         Sample name, or a pattern such as "QC*", to role; wins over the export's task and the sheet.
@@ -170,7 +171,8 @@ def join_exports(
         As for `read_plates`; those that matter to one file by itself are recorded only.
     """
     patterns = _check(roles, errors, run_id)
-    seen = _Seen()
+    exports = list(exports)
+    seen = _Seen(_originals(exports, sheet))
     files, faults = [], []
     for export in exports:
         file, found = _join(export, seen, patterns, sheet, run_id)
@@ -243,10 +245,22 @@ def _check(roles: Mapping[str, str] | None, errors: str, run_id: str) -> list[tu
 
 @dataclass
 class _Seen:
-    """The files before: name of the first with these bytes, and of the one with this run."""
+    """Which file stands for all with its bytes, and the name of the file before with a run."""
 
-    bytes: dict[str, str] = field(default_factory=dict)
+    originals: dict[str, Path]
     runs: dict[str, str] = field(default_factory=dict)
+
+
+def _originals(exports: Sequence[Export], sheet: SampleSheet | None) -> dict[str, Path]:
+    """Return, by hash, the one of several files with the same bytes that is the export: the one the sheet names."""
+    found: dict[str, Path] = {}
+    for export in exports:
+        if not export.sha256:
+            continue
+        other = found.setdefault(export.sha256, export.path)
+        if sheet is not None and sheet.names_file(export.path) and not sheet.names_file(other):
+            found[export.sha256] = export.path
+    return found
 
 
 def _join(
@@ -281,11 +295,9 @@ def _join(
 
 
 def _refuse_copy(export: Export, seen: _Seen) -> None:
-    if export.sha256 in seen.bytes:
-        first = seen.bytes[export.sha256]
-        raise InputError(f"the file is a copy of '{first}': keep one of them", file=export.path)
-    if export.sha256:
-        seen.bytes[export.sha256] = export.path.name
+    original = seen.originals.get(export.sha256, export.path)
+    if original != export.path:
+        raise InputError(f"the file is a copy of '{original.name}': keep one of them", file=export.path)
 
 
 def _refuse_shared_runs(path: Path, runs: Sequence[str], seen: _Seen) -> None:

@@ -367,7 +367,7 @@ def _results(records: Sequence[Well], judged: Mapping[Key, Judged], options: _Op
             counted = None
             if own is not None:
                 at = judged[own[0]["run_id"], options.reference]
-                counted = _result(own, at, Scale(1.0), rules, options)
+                counted = _result(own, at, Scale(1.0), options.rules_for(own[0]), options)
             scale = reference_scale(wells, counted, rules, unit=options.unit, genome_pg=options.genome_pg)
         result = _result(wells, plate, scale, rules, options)
         _reject(result, inhibited.get((result.run_id, result.sample)), rules)

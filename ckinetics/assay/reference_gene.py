@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ..schema import Status, Verdict
 from .controls import reference_verdict
@@ -47,10 +47,11 @@ def reference_scale(
         return Scale(math.nan, why=f"{name} has no well of the reference gene on run {first['run_id']}")
     if reference.status is not Status.quantified:
         words = reference.reason or reference.status.name
-        return Scale(math.nan, why=f"the reference gene of {name} is not quantified: {words}")
+        why = f"the reference gene of {name} is not quantified: {words}"
+        return Scale(math.nan, why=why, verdicts=tuple(reference.verdicts))
     n_ref = reference.copies
     mass = n_ref / COPIES_PER_CELL * genome_pg / 1e3 if genome_pg is not None else math.nan
-    verdicts: list[dict[str, Any]] = []
+    verdicts = list(reference.verdicts)
     why, status = "", Status.invalid
     if genome_pg is not None:
         nominal = float(first["dna_ng"]) / float(first["dilution"])
@@ -61,5 +62,7 @@ def reference_scale(
         verdicts.append(verdict(rule, mass, about, wells=names_of(wells), why="by the reference gene"))
         if rule.fatal and mass < rule.low:
             why, status = str(verdicts[-1]["message"]), Status.insufficient_dna
+        elif rule.fatal and mass > rule.high:
+            why = str(verdicts[-1]["message"])
     factor = COPIES_PER_CELL / n_ref if unit == "copies/cell" else 1e3 / mass
     return Scale(factor, mass, reference.se_well, reference.se_plate, why, status, tuple(verdicts))

@@ -28,7 +28,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "ntc": ("lod_multiple",),
     "vendor_curve": ("high",),
     "vendor_quantity": ("high",),
-    "dna_input": ("low",),
+    "dna_input": ("low", "high"),
     "replicates": ("low",),
     "replicate_sd": ("confidence", "sd0"),
     "partial_detection": ("low",),

@@ -30,12 +30,15 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "sample_id": ("accession", "pcrefid"),
     "patient": ("patient_id", "usubjid", "subjid", "subject", "subject_id"),
     "matrix": ("specimen", "pcspec", "sample_type"),
-    "nominal_time": ("nominal_day", "planned_day", "nominal_time_day"),
-    "time": ("actual_time", "actual_day", "time_day", "day"),
+    "nominal_time": ("nominal_day", "planned_day", "nominal_time_day", "nominal_time_days", "nominal_time_d"),
+    "time": ("actual_time", "actual_day", "time_day", "time_days", "time_d", "day"),
     "time_h": ("actual_time_h", "hours"),
     "time_unit": (),
     "collected": ("collection_time", "collection_datetime", "pcdtc"),
-    "dna_ng": ("gdna_ng", "ng", "ng_dna", "ng_gdna", "dna_ng_well", "ng_per_well", "dna_ng_per_well"),
+    "dna_ng": (
+        *("gdna_ng", "ng", "ng_dna", "ng_gdna", "dna_ng_well", "ng_per_well", "dna_ng_per_well"),
+        *("dna_input_ng", "dna_input_ng_well", "ng_well"),
+    ),
     "dna_ug": ("gdna_ug",),
     "dna_pg": ("gdna_pg",),
     "dna": ("gdna", "dna_amount"),
@@ -97,6 +100,7 @@ class SampleSheet:
         self.file, self.sheet, self.sha256 = file, sheet, sha256
         self.unused_columns = tuple(unused_columns)
         self._index: dict[tuple[str, str, str], Entry] = {}
+        self._runs = {entry.run.casefold() for entry in self.entries if entry.run}
         self.used: set[int] = set()
         for entry in self.entries:
             key = _key(entry)
@@ -124,13 +128,20 @@ class SampleSheet:
                     return entry
         return None
 
+    def names_file(self, path: Path) -> bool:
+        """Return whether any row is for the run of this file, by its name with or without its ending."""
+        names = {path.name, path.stem, Path(path.name.removesuffix(".gz")).stem}
+        return bool({name.casefold() for name in names} & self._runs)
+
     def runs_of(self, sample: str) -> list[str]:
         """Return the runs for which a sample name is listed, where all its rows name one."""
         return list(dict.fromkeys(entry.run for entry in self.entries if name_key(entry.sample) == name_key(sample)))
 
     def nearest(self, sample: str) -> str:
         """Return the sample name that is spelled most alike, "" where none is."""
-        near = difflib.get_close_matches(sample, [entry.sample for entry in self.entries], n=1, cutoff=0.7)
+        names = [entry.sample for entry in self.entries]
+        alike = [name for name in names if name_key(name).casefold() == name_key(sample).casefold()]
+        near = alike or difflib.get_close_matches(sample, names, n=1, cutoff=0.7)
         return near[0] if near else ""
 
 

@@ -26,6 +26,10 @@ _MOST_BYTES = 2 * MOST_TEXT_BYTES
 # A member of every workbook: Office Open XML, OpenDocument.
 _WORKBOOK_MEMBERS = ("[Content_Types].xml", "content.xml")
 _DELIMITERS = ("\t", ";", ",")
+_LONGEST_PROLOGUE = 4096
+_RDML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*>\s*)?(?:<!--[^<>]*-->\s*)*<(?:!DOCTYPE\s+|[\w.-]+:)?rdml[\s>]"
+)
 
 
 class Row(NamedTuple):
@@ -39,7 +43,8 @@ class Row(NamedTuple):
 class Source:
     """A file that was opened: its name and hash, its sheets, its decimal mark.
 
-    A text file has one sheet, named "". A zip that is no workbook has no sheet, and is kept whole in ``archive``.
+    A text file has one sheet, named "". A zip that is no workbook, and an RDML document that was never zipped, has
+    no sheet, and is kept whole in ``archive``.
     """
 
     path: Path
@@ -78,6 +83,9 @@ class Source:
 
 def _body(rows: list[Row]) -> Iterator[Row]:
     for row in rows:
+        if row.cells and type(row.cells[0]) is float:  # a number begins no section, and there are many such rows
+            yield row
+            continue
         filled = (text for text in map(text_of, row.cells) if text)
         first = next(filled, "")
         if not first:
@@ -88,7 +96,7 @@ def _body(rows: list[Row]) -> Iterator[Row]:
 
 
 def open_source(path: str | Path) -> Source:
-    """Open a file by its content: workbook, other zip archive, or text; a .gz is unpacked first.
+    """Open a file by its content: workbook, other zip archive, RDML document, or text; a .gz is unpacked first.
 
     Parameters
     ----------
@@ -123,7 +131,7 @@ def open_source(path: str | Path) -> Source:
         raise FileFormatError("the file is empty: export it again", file=where)
     if raw.startswith(_GZIP):
         raw = _unpacked(where, raw)
-    if raw.startswith(ZIPS) and _is_archive(raw):
+    if (raw.startswith(ZIPS) and _is_archive(raw)) or _RDML.match(raw[:_LONGEST_PROLOGUE]):
         return Source(where, sha256, (), archive=raw)
     if raw.startswith((*ZIPS, OLE)):
         workbook = Workbook(raw, where)
@@ -163,17 +171,22 @@ def _open_text(path: Path, raw: bytes, sha256: str) -> Source:
             f"the text is larger than {MOST_TEXT_BYTES >> 20} MB, as no export is: check where it is from", file=path
         )
     marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not marked and b"\x00" not in raw[:400:2] and raw[1:400:2].count(0) > 150:
+        raw, marked = b"\xff\xfe" + raw, True  # UTF-16 without its mark: every other byte of its first lines is 0
     text = decode(raw, path) if marked or b"\x00" not in raw else "\x00"
     if "\x00" in text:
         raise FileFormatError("the file is neither a workbook nor text: export it as .xlsx or .csv", file=path)
     rows = [Row(number, cells) for number, cells in text_rows(text, _delimiter(first_lines(text)), path)]
-    decimal = decimal_of([cell.strip() for row in rows for cell in row.cells])
+    # Lines of settings are not numbers of the table: a version "2.6" says nothing of its decimal mark.
+    table = [row for row in rows if sum(map(bool, map(str.strip, row.cells))) > 2]
+    decimal = decimal_of([cell.strip() for row in table or rows for cell in row.cells])
     return Source(path, sha256, ("",), decimal=decimal, _rows={"": rows})
 
 
 def _delimiter(lines: list[str]) -> str:
-    if lines and lines[0].lower().startswith("sep="):
-        return lines[0][4:5] or ","
+    # Saved again, the line that names the delimiter may hold the one that it now has, or none.
+    if lines and (named := re.fullmatch(r"sep=(.)\1*\s*", lines[0], re.IGNORECASE)):
+        return named[1]
     sample = [line for line in lines if line.strip()][:200]
 
     def score(delimiter: str) -> int:

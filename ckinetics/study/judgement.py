@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
@@ -11,6 +14,13 @@ from .outcome import FAILED, OK, QC_FAILED, UNJUDGED, FileVerdict
 # Verdicts about a sample or about the vendor's own figures do not fail a plate.
 REVIEWED = ("late_positive", "predose_positive")
 _NOT_OF_THE_PLATE = ("sample_sheet", "vendor_curve", "vendor_quantity", "vendor_concentration")
+_FEW, _NAMED = 5, 100  # faults of a kind that are told one by one, and names in a sentence about more
+
+
+class _Fault(NamedTuple):
+    where: str
+    sample: str
+    message: str
 
 
 def plate_verdicts(wells: xr.Dataset, tree: xr.DataTree | None) -> tuple[list[FileVerdict], list[str]]:
@@ -44,26 +54,46 @@ def plate_verdicts(wells: xr.Dataset, tree: xr.DataTree | None) -> tuple[list[Fi
         elif found:
             verdict = QC_FAILED if any(kind == QC_FAILED for kind, _ in found) else UNJUDGED
             message = "; ".join(dict.fromkeys(text for _, text in found))
-        else:
-            verdict = OK
-            message = "; ".join(filter(None, [str(wells["message"].values[at]), *remarks.get(digest, [])]))
+        else:  # what is wrong with its samples is said of these
+            verdict, message = OK, "; ".join(remarks.get(digest, []))
         verdicts.append(FileVerdict(name, digest, "plate", verdict, message))
-    of_files = (wells["fault_sample"].values == "") & (wells["fault_fatal"].values == 1)
-    for at in np.flatnonzero(~of_files).tolist():
-        message = str(wells["fault_message"].values[at])
-        if wells["fault_fatal"].values[at]:
-            name, row = str(wells["fault_file"].values[at]), wells["fault_row"].values[at]
-            sheet = str(wells["fault_sheet"].values[at])
-            where = (f"sheet '{sheet}', " if sheet else "") + (f"row {row:g}: " if np.isfinite(row) else "")
-            verdicts.append(FileVerdict(name, "", "sample", FAILED, where + message))
-        else:
-            notes.append(message)
+    samples, unused = _sample_faults(wells)
+    for name, faults in samples.items():
+        verdicts += [FileVerdict(name, "", "sample", FAILED, text) for text in _shortened(faults)]
+    notes += [text for faults in unused for text in _shortened(faults)]
     return verdicts, notes
+
+
+def _sample_faults(wells: xr.Dataset) -> tuple[dict[str, list[_Fault]], list[list[_Fault]]]:
+    """Return what costs samples of a file their levels, by file, and what else is wrong with a sheet, by kind."""
+    failed = set(wells["file_name"].values[wells["verdict"].values == Verdict.failed].tolist())
+    fatal: dict[str, list[_Fault]] = {}
+    other: dict[tuple[str, bool], list[_Fault]] = {}
+    names = ("fault_file", "fault_sheet", "fault_row", "fault_sample", "fault_fatal", "fault_message")
+    for file, sheet, row, sample, costs, message in zip(*(wells[name].values.tolist() for name in names), strict=True):
+        place = [f"sheet '{sheet}'"] if sheet else []
+        place += [f"row {row:g}"] if np.isfinite(row) else []
+        if not costs:
+            where = ", ".join([file, *place] if file else place)
+            other.setdefault((file, len(place) > bool(sheet)), []).append(_Fault(where, sample, message))
+        elif file not in failed:
+            fatal.setdefault(file, []).append(_Fault(", ".join(place), sample, message))
+    return fatal, list(other.values())
+
+
+def _shortened(faults: Sequence[_Fault]) -> list[str]:
+    """Return a sentence a fault, or one for all where there are many: the first, and the names of the others."""
+    texts = [f"{fault.where}: {fault.message}" if fault.where else fault.message for fault in faults]
+    if len(faults) <= _FEW:
+        return texts
+    others = [f"'{fault.sample}'" if fault.sample else fault.where for fault in faults[1 : _NAMED + 1]]
+    more = ", …" if len(faults) > _NAMED + 1 else ""
+    return [f"{texts[0]}; and likewise {len(faults) - 1} others: {', '.join(others)}{more}"]
 
 
 def lost_samples(tree: xr.DataTree) -> list[str]:
     """Return a sentence for each sample that has no level although its plate was accepted."""
-    notes: list[str] = []
+    by_reason: dict[str, list[_Fault]] = {}
     kinetics = tree.to_dataset()
     lost = np.isin(kinetics["status"].values, [int(status) for status in UNUSABLE_STATUSES])
     bad_runs = set(judge_runs(tree))
@@ -71,8 +101,9 @@ def lost_samples(tree: xr.DataTree) -> list[str]:
         *(kinetics[name].values[lost].tolist() for name in ("sample_id", "plate", "reason")), strict=True
     ):
         if sample and run_id not in bad_runs:
-            notes.append(f"sample '{sample}' has no level: {reason}")
-    return notes
+            fault = _Fault("", sample, f"sample '{sample}' has no level: {reason}")
+            by_reason.setdefault(str(reason), []).append(fault)
+    return [text for faults in by_reason.values() for text in _shortened(faults)]
 
 
 def findings(tree: xr.DataTree) -> list[str]:

@@ -84,6 +84,15 @@ EXPORTS: dict[str, Export] = {
         ],
         name_column="sample",
     ),
+    "tidy_digital": Export(
+        "tidy",
+        ["well", "sample", "target", "role", "n_partitions", "n_positive", "partition_nl", "reaction_ul"],
+        [
+            ["A1", "P1 day 7", "CAR", "unknown", "15000", "300", "0.85", "20"],
+            ["A2", "water", "CAR", "ntc", "15002", "0", "0.85", "20"],
+        ],
+        name_column="sample",
+    ),
     "design_and_analysis": Export("design_and_analysis", D_AND_A, D_AND_A_ROWS, TOP, sheet="Results"),
     "quantstudio_text": Export(
         "design_and_analysis",
@@ -116,6 +125,7 @@ EXPORTS: dict[str, Export] = {
             ["True", "255", "A1", "S1", "25.15", "1.20E3", "0", ""],
             ["True", "65280", "A2", "S2", "", "", "0", ""],
             ["False", "255", "A3", "S3", "31.20", "", "0", ">"],
+            ["True", "255", "A4", "S4", "20.10", "9.12E4", "1.00E5", ""],
         ],
         [["Experiment: run 7  Selected Filter: FAM (465-510)"]],
         delimiter="\t",

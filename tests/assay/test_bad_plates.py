@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plate_builders import D_AND_A, cq_of, d_and_a_rows, tidy_rows, write_sheet, write_tidy, write_workbook
+from plate_builders import D_AND_A, cq_of, d_and_a_rows, sheet_frame, tidy_rows, write_sheet, write_tidy, write_workbook
 
 from ckinetics.assay import quantify, read_plates
 from ckinetics.errors import FileFormatError, InputError, UnitError
@@ -197,6 +197,18 @@ def test_a_copy_of_a_plate_is_not_a_second_plate(tmp_path):
     (tmp_path / "b.csv").write_bytes((tmp_path / "a.csv").read_bytes())
     with pytest.raises(InputError, match=r"b\.csv: the file is a copy of 'a\.csv'"):
         read_plates(tmp_path)
+
+
+def test_of_two_copies_the_one_in_the_sample_sheet_is_read(tmp_path):
+    write_tidy(tmp_path / "p.csv", {"S1": 1e4})
+    (tmp_path / "Copy of p.csv").write_bytes((tmp_path / "p.csv").read_bytes())
+    for run in ("p", "P.CSV"):
+        wells = read_plates(tmp_path, layout=sheet_frame(["S1"], run=run), errors="collect")
+        assert wells["file_name"].values[wells["verdict"].values == 1].tolist() == ["p.csv"]
+        assert wells["message"].values[wells["verdict"].values == 0].tolist() == [
+            "Copy of p.csv: the file is a copy of 'p.csv': keep one of them"
+        ]
+        assert set(wells["patient_id"].values) == {"", "P1"}
 
 
 def test_two_files_of_one_name_are_two_runs(tmp_path):

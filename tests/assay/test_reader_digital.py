@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plate_builders import write_workbook
 
-from ckinetics.assay import read_plates
+from ckinetics.assay import quantify, read_plates
 from ckinetics.assay.readers.partitions import Counts, half_digit, volume_of
 from ckinetics.errors import FileFormatError, InputError
-from ckinetics.schema import CqStatus
+from ckinetics.schema import CqStatus, Verdict
 
 
 def write(path, text, encoding="utf-8"):
@@ -383,7 +383,8 @@ def test_the_volume_follows_from_what_is_printed(nl, wells):
         text = f"{-math.log1p(-positive / accepted) / nl * 1e3:.2f}"
         counts.append(Counts(accepted, positive, float(text), half_digit(text)))
     assert all(one.fits(volume_of(counts, (nl,))) for one in counts)
-    assert volume_of(counts, (nl * 5,)) == pytest.approx(nl, rel=1e-3)
+    assert volume_of(counts, (nl * 1.2,)) == pytest.approx(nl, rel=1e-3)
+    assert volume_of(counts, (nl * 5,)) == nl * 5  # of no such partition
 
 
 @settings(max_examples=150, deadline=None)
@@ -410,3 +411,16 @@ def outcome(path) -> str:
     assert (wells["n_positive"].values <= wells["n_partitions"].values)[known].all()
     assert (wells["partition_nl"].values > 0)[known].all()
     return ""
+
+
+def test_concentrations_of_something_else_than_the_reaction_say_nothing_of_the_droplets(tmp_path):
+    """Concentrations of an undiluted sample would make droplets ten times smaller, and copies ten times more."""
+    header = "Well,Sample,Target,Concentration,SampleType,TargetType,AcceptedDroplets,Positives"
+    rows = [f"A0{at},S,CAR,{10 * -math.log1p(-n / 15000) / 0.85e-3:.4f},Unknown,Unknown,15000,{n}"
+            for at, n in enumerate((300, 900, 2000), start=1)]  # fmt: skip
+    (tmp_path / "a.csv").write_text("\n".join([header, *rows]) + "\n")
+    wells = read_plates(tmp_path / "a.csv")
+    assert set(wells["partition_nl"].values) == {0.85}
+    verdicts = quantify(wells)["verdicts"].to_dataset()
+    of_vendor = verdicts["rule"].values == "vendor_concentration"
+    assert verdicts["outcome"].values[of_vendor].tolist() == [Verdict.failed]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ckinetics.assay import read_plates
@@ -64,11 +66,23 @@ def test_lightcycler_colour_include_and_status(tmp_path):
     assert wells["vendor_quantity"].values[0] == 1200
 
 
-def test_lightcycler_standards_are_named_by_the_caller(tmp_path):
-    path = write(tmp_path / "p.txt", TOP + HEADER + ROWS + "True\t255\tA5\tStd\t20.0\t1E5\t1\t\r\n")
+def test_lightcycler_standards_have_the_concentration_that_was_entered(tmp_path):
+    """What the software calculated for a standard is no nominal value: a curve through it would be the vendor's own."""
+    more = "True\t255\tA5\tStd 1\t20.0\t9.12E4\t1.00E5\t\r\nTrue\t255\tA6\tStd 2\t23.3\t1.1E4\t1.00E4\t\r\n"
+    wells = read_plates(write(tmp_path / "p.txt", TOP + HEADER + ROWS + more))
+    assert wells["role"].values.tolist()[-2:] == ["standard", "standard"]
+    assert wells["nominal_copies"].values[-2:].tolist() == [1e5, 1e4]
+    assert np.isnan(wells["vendor_quantity"].values[-2:]).all()
+    comma = (TOP + HEADER + ROWS + more).replace(".", ",")
+    assert read_plates(write(tmp_path / "c.txt", comma))["nominal_copies"].values[-1] == 1e4
+
+
+def test_lightcycler_marks_are_named_by_the_caller(tmp_path):
+    path = write(tmp_path / "p.txt", TOP + HEADER + ROWS + "True\t255\tA5\tStd\t20.0\t9.1E4\t1\t\r\n")
     with pytest.raises(FileFormatError, match=r"p\.txt, row 7: unknown task '1'"):
         read_plates(path)
-    wells = read_plates(path, tasks={"1": "standard"})
+    sheet = pd.DataFrame({"sample": ["Std"], "role": ["standard"], "nominal_copies": [1e5], "patient": [""]})
+    wells = read_plates(path, tasks={"1": "standard"}, layout=sheet.assign(time=0.0, dna_ng=0.0), errors="collect")
     assert wells["nominal_copies"].values[-1] == 1e5
 
 

@@ -11,7 +11,7 @@ from plate_builders import LEVELS, cq_of, sheet_frame, tidy_rows, write_tidy
 
 from ckinetics.assay import fit_curve, quantify, read_plates
 from ckinetics.errors import InputError
-from ckinetics.schema import Status, YesNo
+from ckinetics.schema import Status, Verdict, YesNo
 
 
 def run(folder, samples, *, sheet=None, plate=None, **options):
@@ -180,6 +180,40 @@ def test_a_reference_that_is_not_quantified_gives_no_level(tmp_path):
     wells = reference_plate(tmp_path, {"S1": 1e3}, {})
     tree = quantify(wells, target="CAR", reference="REF", genome_pg=6.6)
     assert "no well of the reference gene on run p" in tree["reason"].item()
+
+
+def test_what_was_found_of_the_reference_gene_is_told_and_can_be_accepted(tmp_path):
+    import pandas as pd
+
+    scattered = [cq_of(5e4) + shift for shift in (-0.6, 0.0, 0.6)]
+    wells = reference_plate(tmp_path, {"S1": 1e3}, {"S1": scattered})
+    tree = quantify(wells, target="CAR", reference="REF", unit="copies/cell")
+    assert tree["status"].item() == Status.invalid
+    found = rows(tree, "verdicts").query("rule == 'replicate_sd' and sample_id == 'S1'").set_index("target")
+    assert found["outcome"].to_dict() == {"REF": Verdict.failed}  # the transgene is not judged: nothing makes a level
+    decision = {"action": "accept", "rule": "replicate_sd", "run": "p", "by": "QA", "when": "2026-02-01", "why": "seen"}
+    given = pd.DataFrame([decision | {"target": "CAR"}])
+    with pytest.raises(InputError, match="nothing matches the override"):
+        quantify(wells, target="CAR", reference="REF", unit="copies/cell", overrides=given)
+    given = pd.DataFrame([decision | {"target": "REF"}])
+    tree = quantify(wells, target="CAR", reference="REF", unit="copies/cell", overrides=given)
+    assert tree["status"].item() == Status.quantified
+    found = rows(tree, "verdicts").query("rule == 'replicate_sd' and target == 'REF'")
+    assert found["override"].tolist() == ["accepted by QA on 2026-02-01: seen"]
+
+
+def test_a_mass_in_another_unit_gives_no_level(tmp_path):
+    """200 ug typed for 200 ng would be a level a thousand times too low, with an LLOQ that hides it."""
+    tidy_rows({"S1": 1e3, "S2": 1e3}).to_csv(tmp_path / "p.csv", index=False)
+    wells = read_plates(tmp_path / "p.csv", layout=sheet_frame(["S1", "S2"], dna_ng=[200.0, 200_000.0]))
+    tree = quantify(wells)
+    found = rows(tree, "results").set_index("sample_id")
+    assert found["status"].to_dict() == {"S1": Status.quantified, "S2": Status.invalid}
+    assert found.loc["S2", "reason"].endswith("(10 to 5000 ng): check the unit of the mass")
+    assert np.isnan(found.loc["S2", "level"])
+    reference = reference_plate(tmp_path, {"S1": 1e3}, {"S1": 1e6})
+    tree = quantify(reference, target="CAR", reference="REF", genome_pg=6600.0)
+    assert tree["status"].item() == Status.invalid
 
 
 @pytest.mark.parametrize(

@@ -202,3 +202,23 @@ def test_a_volume_that_contradicts_the_export_is_refused(tmp_path):
     assert rows[0]["reaction_ul"] == 20.0
     with pytest.raises(InputError, match="has 40 uL on the plate but 20 uL in row 1 of the sample sheet"):
         identify(tmp_path / "p.csv", [row(40.0)], [], sheet)
+
+
+@pytest.mark.parametrize(
+    "names", [("time (d)", "DNA (ng/well)"), ("Time (days)", "DNA input (ng)"), ("day", "ng/well")]
+)
+def test_units_in_the_names_of_columns(names):
+    frame = pd.DataFrame({"sample": ["S1"], "patient": ["P1"], names[0]: [7], names[1]: [200]})
+    (entry,) = read_sample_sheet(frame).entries
+    assert (entry.time, entry.dna_ng) == (7.0, 200.0)
+
+
+def test_a_decimal_comma_is_told_and_not_guessed(tmp_path):
+    (tmp_path / "s.csv").write_text("sample;patient;time;dna_ng\nS1;P1;7,5;200\n")
+    with pytest.raises(InputError, match=r"s\.csv, row 2: time '7,5' is not a number: write it with a decimal point"):
+        read_sample_sheet(tmp_path / "s.csv")
+
+
+def test_a_name_in_other_letters_is_the_nearest():
+    sheet = read_sample_sheet(pd.DataFrame({"sample": ["s1"], "patient": ["P1"], "time": [7], "dna_ng": [200]}))
+    assert sheet.nearest("S1") == "s1"

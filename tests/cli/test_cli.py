@@ -73,7 +73,8 @@ def test_exit_codes_of_a_run(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "failed: bad.xlsx" in done.stderr
     assert "Traceback" not in done.stderr
-    quiet = command("run", study, "--out", tmp_path / "out", "--quiet")
+    quiet = command("run", study / "plates", "--out", tmp_path / "plates only", "--quiet")
+    assert quiet.returncode == 1
     assert quiet.stdout == ""
 
 

@@ -67,7 +67,7 @@ def test_a_sample_without_a_level_is_named(small_study: Path, tmp_path: Path) ->
     run = run_study(small_study, out=tmp_path / "out")
     assert run.status == "ok"
     assert [m for m in run.messages if "has no level" in m] == [
-        f"sample '{name}' has no level: genomic DNA in the well 2 ng misses the limit (at least 10 ng)"
+        f"sample '{name}' has no level: genomic DNA in the well 2 ng misses the limit (10 to 5000 ng)"
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_column_of_the_sheet_that_means_nothing_is_said(small_study: Path, tmp
     sheet = small_study / "samples.csv"
     sheet.write_text(sheet.read_text().replace(",dilution", ",diluton", 1))
     run = run_study(small_study, out=tmp_path / "out")
-    assert "columns that are not used: 'diluton'" in run.messages
+    assert "samples.csv: columns that are not used: 'diluton'" in run.messages
 
 
 def test_results_never_lie_among_the_exports(small_study: Path) -> None:

@@ -47,6 +47,7 @@ def test_a_whole_study_from_plates_to_report(small_study: Path, tmp_path: Path) 
     assert nca.attrs["cohort_hash"] == content_hash(cohort)
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_levels_are_those_that_were_simulated(small_study: Path, tmp_path: Path) -> None:
     """The standard curves give back the copies put into the wells, within Poisson and reading noise."""
     run_study(small_study, out=tmp_path / "out")
@@ -62,6 +63,7 @@ def test_levels_are_those_that_were_simulated(small_study: Path, tmp_path: Path)
     assert set(np.round(lloq, 6)) <= {50.0, 100.0, 200.0}
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_run_json_says_what_was_used(small_study: Path, tmp_path: Path) -> None:
     run_study(small_study, out=tmp_path / "out")
     said = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -79,6 +81,7 @@ def test_run_json_says_what_was_used(small_study: Path, tmp_path: Path) -> None:
     assert entries[-1]["event"] == "wrote run.json"
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_an_unchanged_step_is_not_computed_again(
     small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +111,7 @@ def test_an_unchanged_step_is_not_computed_again(
     assert len(calls) == 2
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_one_bad_plate_never_stops_the_others(small_study: Path, tmp_path: Path) -> None:
     plates = sorted((small_study / "plates").iterdir())
     raw = plates[0].read_bytes()
@@ -125,6 +129,7 @@ def test_one_bad_plate_never_stops_the_others(small_study: Path, tmp_path: Path)
     assert "\n" not in "".join(messages.values())
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_one_bad_clinical_table_never_stops_the_rest(small_study: Path, tmp_path: Path) -> None:
     events = pd.read_csv(small_study / "events.csv")
     events.loc[0, "patient"] = "nobody"
@@ -162,6 +167,7 @@ def test_a_plate_that_fails_its_rules_gives_no_levels(small_study: Path, tmp_pat
     assert on_failed.any()
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_a_sample_that_is_not_in_the_sheet_is_a_fault(small_study: Path, tmp_path: Path) -> None:
     sheet = (small_study / "samples.csv").read_text().splitlines()
     removed = sheet.pop(4).split(",")[0]
@@ -192,6 +198,7 @@ def test_a_bad_sample_sheet_is_one_sentence(small_study: Path, tmp_path: Path, c
     assert (tmp_path / "out" / "run.json").exists()
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_nothing_already_written_is_lost(small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     run_study(small_study, out=out)
@@ -314,6 +321,7 @@ def test_the_synthetic_study_is_the_same_for_a_seed(tmp_path: Path) -> None:
         simulate_study(tmp_path / "d", patients=2)
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_a_patient_that_the_patients_table_lacks_is_blamed_on_it(small_study: Path, tmp_path: Path) -> None:
     rows = (small_study / "patients.csv").read_text().splitlines()
     (small_study / "patients.csv").write_text("\n".join(rows[:-1]) + "\n")

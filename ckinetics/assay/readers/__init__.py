@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ...errors import FileFormatError
 from ..sources import Source
-from . import absolute_q, cfx, design_and_analysis, lightcycler480, qiacuity, quantasoft, rdml, tidy
+from . import absolute_q, by_products, cfx, design_and_analysis, lightcycler480, qiacuity, quantasoft, rdml, tidy
 from .column_map import family_of
 from .table import Family, Header, Options, Reading, find_header, header_lines
 
@@ -26,6 +26,7 @@ FAMILIES: tuple[Family, ...] = (
     absolute_q.SUMMARY,
     absolute_q.CHANNELS,
     tidy.FAMILY,
+    tidy.DIGITAL,
     cfx.TABLES,
 )
 
@@ -68,7 +69,7 @@ def read_source(source: Source, options: Options) -> tuple[Family, Reading]:
         if nearest is None or fit > nearest[0]:
             nearest = (fit, family, header)
     known = next((text for family in families if (text := family.explain(source))), "")
-    if known:
+    if known := known or by_products.explain(source, () if nearest is None else nearest[2].names):
         raise FileFormatError(known, file=source.path)
     tried = ", ".join(dict.fromkeys(family.title for family in (*families, rdml.FAMILY)))
     if nearest is None:

@@ -23,13 +23,21 @@ from ..sources import Row, Source
 from .partitions import Counts, counts_from, counts_of, volume_of
 from .table import Family, Header, Options, Reading, body_rows, columns_once, located, read_wells
 
-_ABOUT = {"position": ("Well", "Well ID"), "run_id": ("Run", "Run name"), "accepted": ("Total",)}
+_ABOUT = {"position": ("Well", "Well ID"), "run_id": ("Run", "Run name"), "n_partitions": ("Total",)}
 COLUMNS = _ABOUT | {
     "sample": ("Name", "Sample"),
     "dye": ("Dye",),
     "target": ("Target",),
-    "concentration": ("Conc. cp/uL", "Conc. (cp/uL)", "Conc."),
-    "positive": ("Positives",),
+    "concentration": (
+        "Conc. cp/uL",
+        "Conc. (cp/uL)",
+        "Conc. [cp/uL]",
+        "Conc. copies/uL",
+        "Concentration (cp/uL)",
+        "Concentration (copies/uL)",
+        "Conc.",
+    ),
+    "n_positive": ("Positives",),
 }
 SUMMARY_COLUMNS = _ABOUT | {
     "sample": ("Sample", "Name"),
@@ -40,7 +48,7 @@ SUMMARY_COLUMNS = _ABOUT | {
 CHANNEL_COLUMNS = _ABOUT | {
     "sample": ("Sample", "Name"),
     "channels": ("Channels",),
-    "positive": ("Count",),
+    "n_positive": ("Count",),
     "concentration": ("Copies per microliter", "Copies per microlitre"),
 }
 PARTITION_NL = (0.432,)
@@ -126,7 +134,7 @@ def _groups(source: Source, header: Header) -> dict[tuple[str, str], _Group]:
             if names in group.parts:
                 raise ValueError(f"the channels '{text}' of '{sample}' are there twice: remove one")
             one = counts_of(source, header, row)
-            total = number_of(header.cell(row, "accepted"), decimal=source.decimal)
+            total = number_of(header.cell(row, "n_partitions"), decimal=source.decimal)
             group.parts[names] = (one.positive, row.number)
             if total > 0:  # the total is printed as 0 where the count is 0
                 group.totals.add(total)
@@ -204,7 +212,7 @@ def _blocks(source: Source, header: Header) -> list[dict[str, int]]:
     blocks = []
     for start, end in zip(starts, [*starts[1:], len(folded)], strict=True):
         within = {name: at for at, name in reversed(list(enumerate(folded))) if start <= at < end}
-        names = {"target": "target", "concentration": "conc.", "positive": "positives"}
+        names = {"target": "target", "concentration": "conc.", "n_positive": "positives"}
         if any(name not in within for name in names.values()):
             raise located("a block of the summary lacks 'Conc.' or 'Positives'", source, header, header.number)
         blocks.append({canonical: within[name] for canonical, name in names.items()})
@@ -232,7 +240,7 @@ FAMILY = Family(
     name="absolute_q",
     title="Absolute Q",
     columns=COLUMNS,
-    required=("position", "sample", "accepted", "dye", "target", "concentration", "positive"),
+    required=("position", "sample", "n_partitions", "dye", "target", "concentration", "n_positive"),
     tasks={},
     digital=True,
     read=read,
@@ -242,7 +250,7 @@ SUMMARY = Family(
     name="absolute_q",
     title="Absolute Q",
     columns=SUMMARY_COLUMNS,
-    required=("position", "sample", "accepted", "run_id", "quality"),
+    required=("position", "sample", "n_partitions", "run_id", "quality"),
     tasks={},
     digital=True,
     read=read_summary,
@@ -252,7 +260,7 @@ CHANNELS = Family(
     name="absolute_q",
     title="Absolute Q",
     columns=CHANNEL_COLUMNS,
-    required=("sample", "channels", "positive", "concentration", "accepted"),
+    required=("sample", "channels", "n_positive", "concentration", "n_partitions"),
     tasks={},
     digital=True,
     read=read_channels,

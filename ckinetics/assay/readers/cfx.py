@@ -28,6 +28,7 @@ TASKS = {
     "std": "standard",
     "ntc": "ntc",
     "neg ctrl": "ntc",
+    "nac": "nac",
     "nrt": "nac",  # without reverse transcriptase nothing can be amplified
     "pos ctrl": "positive",
 }
@@ -57,7 +58,7 @@ FAMILY = Family(
     name="cfx",
     title="Bio-Rad CFX",
     columns=COLUMNS,
-    required=("position", "dye", "task", "cq"),
+    required=("position", "task", "cq"),
     tasks=TASKS,
     read=read,
 )

@@ -10,7 +10,7 @@ from .tidy import COLUMNS, TASKS, read
 
 # The names that users write, and the reader's own.
 _NAMES = {"well": "position", "role": "task"} | {name: name for name in COLUMNS}
-_NEEDED = ("well", "cq")
+_COUNTS = ("n_partitions", "n_positive")
 
 
 def family_of(columns: Mapping[str, str]) -> Family:
@@ -20,7 +20,8 @@ def family_of(columns: Mapping[str, str]) -> Family:
     ----------
     columns : mapping of str to str
         ``well``, ``sample``, ``target``, ``role``, ``cq``, ``quantity``, ``quantity_unit``, ``omit``,
-        ``dye`` or ``run_id`` to the header that the table uses. ``well`` and ``cq`` are needed.
+        ``dye`` or ``run_id`` to the header that the table uses; for digital PCR ``n_partitions``, ``n_positive``,
+        ``partition_nl``, ``concentration`` and ``reaction_ul``. ``well`` is needed, and ``cq`` or both counts.
 
     Raises
     ------
@@ -34,7 +35,8 @@ def family_of(columns: Mapping[str, str]) -> Family:
         if not isinstance(header, str) or not header.strip():
             raise InputError(f"columns: '{name}' must be mapped to a header as text")
     mapped = {_NAMES[name]: (header,) for name, header in columns.items()}
-    for name in _NEEDED:
+    digital = any(name in mapped for name in _COUNTS)
+    for name in ("well", *(_COUNTS if digital else ("cq",))):
         if _NAMES[name] not in mapped:
             raise InputError(f"columns: '{name}' is missing: say which header holds it")
     return Family(
@@ -44,4 +46,5 @@ def family_of(columns: Mapping[str, str]) -> Family:
         required=tuple(mapped),
         tasks=TASKS,
         read=read,
+        digital=digital,
     )

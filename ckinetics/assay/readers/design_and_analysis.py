@@ -3,7 +3,7 @@
 Wells are on the sheet ``Results`` (Diomni: ``Primary_result``). The nominal quantity of standards, the
 quantity that the software calculated for samples, and its printed curve are only on ``Standard Curve
 Result``, and are joined by well and target. The older software of other instruments (StepOne, 7500) writes the
-same columns.
+same columns; so may a tidy table whose roles are called tasks, and its words and further columns are known too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from ..cells import fold, number_of, text_of, well_of
 from ..sources import Source
+from . import tidy
 from .table import (
     Family,
     Header,
@@ -26,15 +27,19 @@ from .table import (
     read_wells,
 )
 
+# The header "Ct" with a Cyrillic letter, as Excel saves it in Windows-1252, and as it is read in other code pages.
+DAMAGED_CT = ("C?", "CÑ‚", "Cò")
 COLUMNS = {
     "position": ("Well Position", "Well"),
     "sample": ("Sample", "Sample Name"),
     "target": ("Target", "Target Name", "Detector Name", "Detector"),
     "task": ("Task",),
     "dye": ("Reporter", "Dye"),
-    "cq": ("Cq", "CT", "CRT"),
-    "omit": ("Omit",),
-    "quantity": ("Quantity",),
+    "cq": ("Cq", "CT", "CRT", *DAMAGED_CT),
+    "omit": ("Omit", "Omitted"),
+    "quantity": ("Quantity", "Qty", "Nominal copies", "Copies"),
+    "quantity_unit": ("Quantity unit", "Quantity units"),
+    "run_id": ("Run ID",),
     "amp_status": ("Amp Status",),
     "issues": ("Result Quality Issues",),
     "curve_quality": ("Curve Quality",),
@@ -43,13 +48,15 @@ COLUMNS = {
     "vendor_r_squared": ("R2", "R(superscript 2)"),
     "vendor_efficiency": ("Efficiency",),
 }
-TASKS = {
-    "standard": "standard",
-    "unknown": "unknown",
-    "ntc": "ntc",
-    "ipc": "ipc",
-    "blocked ipc": "nac",  # a well in which amplification is blocked
-    "positive control": "positive",
+TASKS = tidy.TASKS | {
+    "no template control": "ntc",
+    "negative control": "ntc",
+    "negative": "ntc",
+    "no amplification control": "nac",
+    "target": "unknown",  # the older software's words for a sample's two assays
+    "endogenous control": "unknown",
+    "endogenous": "unknown",
+    "endo": "unknown",
 }
 FLAGS = ("CQCONF", "HIGHSD", "OUTLIERRG", "NOISE", "SPIKE", "NOAMP", "PRFDROP", "PRFLOW", "EXPFAIL", "BADROX")
 _CURVE = "standard curve result"
@@ -135,7 +142,7 @@ def explain(source: Source) -> str:
     """Say of an export without wells that can be read what it lacks; "" where it is none of this family."""
     if source.is_workbook:
         names = {fold(name) for name in source.sheet_names}
-        if len(names & (_SECTIONS - {"results"})) < 2 or names & set(FAMILY.sheets):
+        if not names & (_SECTIONS - {"results"}) or names & set(FAMILY.sheets):
             return ""
         return "the workbook has no sheet 'Results': export it with the results"
     texts = [[text for text in map(text_of, row.cells) if text] for row in source.rows("")]

@@ -16,6 +16,7 @@ from ..cells import fold, number_of, text_of
 from ..sources import Row, Source
 from .table import Header
 
+_UNLIKE = 1.3  # ratio of two volumes that are not of one kind of partition
 NO_CALL = frozenset({"no call", "-", "n/a"})
 
 
@@ -56,7 +57,7 @@ class Counts:
 
 
 def counts_of(source: Source, header: Header, row: Row) -> Counts:
-    """Return the counts in a row.
+    """Return the counts in a row, from columns ``n_partitions``, ``n_positive``, ``n_negative``, ``concentration``.
 
     Raises
     ------
@@ -64,15 +65,14 @@ def counts_of(source: Source, header: Header, row: Row) -> Counts:
         Counts are no whole numbers, or contradict each other.
     """
 
-    def number(column: str) -> float:
+    def number(column: str, what: str) -> float:
         try:
             return number_of(header.cell(row, column), decimal=source.decimal)
         except ValueError as err:
-            raise ValueError(f"{column} partitions: {err}") from None
+            raise ValueError(f"{what} partitions: {err}") from None
 
-    return counts_from(
-        number("accepted"), number("positive"), number("negative"), header.cell(row, "concentration"), source
-    )
+    accepted, positive = number("n_partitions", "accepted"), number("n_positive", "positive")
+    return counts_from(accepted, positive, number("n_negative", "negative"), header.cell(row, "concentration"), source)
 
 
 def counts_from(accepted: float, positive: float, negative: float, concentration: Any, source: Source) -> Counts:
@@ -125,11 +125,14 @@ def volume_of(counts: Sequence[Counts], known: Sequence[float]) -> float:
     """Return the volume of a partition in nL for all wells of a file.
 
     The first of the family's `known` volumes that reproduces the concentrations of most wells; where none does,
-    the median of the volumes that the concentrations imply; without a well that can tell, the first known one.
+    the median of the volumes that the concentrations imply; without a well that can tell, the first known one. It
+    stands too where what they imply is no such partition's volume: the concentrations are then those of something else
+    than the reaction, an undiluted sample for instance, and are found to differ from the counts.
     """
     telling = [one for one in counts if not math.isnan(one.implied_nl)]
     for volume in known:
         if 2 * sum(one.fits(volume) for one in telling) >= len(telling):
             return volume
     exact = [one for one in telling if one.half < 0.005 * one.concentration]
-    return median(one.implied_nl for one in exact or telling)
+    implied = median(one.implied_nl for one in exact or telling)
+    return implied if any(1 / _UNLIKE < implied / volume < _UNLIKE for volume in known) else known[0]

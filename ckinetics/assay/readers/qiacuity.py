@@ -26,6 +26,11 @@ from ..sources import Row, Source
 from .partitions import Counts, counts_of
 from .table import Family, Header, Options, Reading, columns_once, located, read_wells
 
+_CONCENTRATIONS = tuple(
+    f"{word} {unit}"
+    for word in ("Conc.", "Concentration", "Conc")
+    for unit in ("[cp/uL]", "[copies/uL]", "(cp/uL)", "(copies/uL)")
+)
 COLUMNS = {
     "position": ("Well", "Well Name"),
     "plate": ("Plate name",),
@@ -35,18 +40,10 @@ COLUMNS = {
     "task": ("Type",),
     "control": ("Control type", "Target (Control)"),
     "target": ("Target", "Target (Name)"),
-    "concentration": (
-        "Conc. [cp/uL] (dPCR reaction)",
-        "Conc. [copies/uL] (dPCR reaction)",
-        "Conc. [copies/uL]",
-        "Conc. [cp/uL]",
-        "Conc [copies/uL]",
-        "Concentration (copies/uL)",
-        "Concentration [copies/uL]",
-    ),
-    "accepted": ("Partitions (valid)",),
-    "positive": ("Partitions (positive)",),
-    "negative": ("Partitions (negative)",),
+    "concentration": (*(f"{name} (dPCR reaction)" for name in _CONCENTRATIONS), *_CONCENTRATIONS),
+    "n_partitions": ("Partitions (valid)", "Valid partitions"),
+    "n_positive": ("Partitions (positive)", "Positive partitions"),
+    "n_negative": ("Partitions (negative)", "Negative partitions"),
     "volume": ("Volume per well [ul]",),
     "total": ("Total volume [ul]",),
 }
@@ -58,6 +55,9 @@ TASKS = {
     "control": "positive",
     "positive control": "positive",
     "negative control": "ntc",
+    "positive": "positive",
+    "negative": "ntc",
+    "reference": "unknown",  # a sample to which others are compared
 }
 # Partitions of a whole plate's well, for a plate on which no well is positive.
 PARTITIONS = {"8.5k": 8510}
@@ -146,7 +146,7 @@ class _Filler:
 def _set_role(header: Header, row: Row, well: dict[str, Any]) -> None:
     if "task" not in header.columns:
         # The column of names is called Sample/NTC/Control: in the older list it alone says what a well is.
-        well["role"] = "ntc" if TASKS.get(fold(well["sample"])) == "ntc" else "unknown"
+        well["role"] = "ntc" if TASKS.get(fold(well["sample"]).replace("-", " ")) == "ntc" else "unknown"
     elif well["role"] == "positive" and fold(header.cell(row, "control")).startswith("neg"):
         well["role"] = "ntc"
 
@@ -179,7 +179,7 @@ FAMILY = Family(
     name="qiacuity",
     title="QIAcuity",
     columns=COLUMNS,
-    required=("sample", "target", "concentration", "accepted", "positive"),
+    required=("sample", "target", "concentration", "n_partitions", "n_positive"),
     tasks=TASKS,
     read=read,
     full_rows=False,

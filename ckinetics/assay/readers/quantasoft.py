@@ -31,9 +31,9 @@ COLUMNS = {
     "status": ("Status",),
     "status_reason": ("Status Reason",),
     "concentration": ("Concentration", "Conc(copies/uL)", "Conc (copies/uL)", "Concentration (copies/uL)"),
-    "accepted": ("AcceptedDroplets", "Accepted Droplets"),
-    "positive": ("Positives",),
-    "negative": ("Negatives",),
+    "n_partitions": ("AcceptedDroplets", "Accepted Droplets"),
+    "n_positive": ("Positives",),
+    "n_negative": ("Negatives",),
     "merged": ("MergedWells", "Merged Wells"),
 }
 TASKS = {
@@ -44,9 +44,11 @@ TASKS = {
     "negctrl": "ntc",
     "neg ctrl": "ntc",
     "negative control": "ntc",
+    "negative": "ntc",
     "posctrl": "positive",
     "pos ctrl": "positive",
     "positive control": "positive",
+    "positive": "positive",
 }
 DROPLET_NL = (0.85, 0.91)
 _VOLUME = re.compile(r"copies(?:/|per) ?(\d+(?:\.\d+)?) ?ul ?well")
@@ -123,7 +125,7 @@ FAMILY = Family(
     name="quantasoft",
     title="QuantaSoft / QX Manager",
     columns=COLUMNS,
-    required=("position", "target", "target_type", "concentration", "accepted", "positive"),
+    required=("position", "target", "target_type", "concentration", "n_partitions", "n_positive"),
     tasks=TASKS,
     read=read,
     full_rows=False,

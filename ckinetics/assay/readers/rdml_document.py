@@ -7,11 +7,12 @@ import re
 import struct
 import zipfile
 import zlib
-from typing import Any
+from typing import IO, Any
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
 from ...errors import FileFormatError, InputError
+from ...workbooks import ZIPS
 from ..sources import Source
 
 _MOST_BYTES = 128 * 2**20
@@ -38,26 +39,29 @@ _DAMAGE = (
 
 
 def open_document(source: Source) -> tuple[str, Element]:
-    """Return the RDML document in an archive.
+    """Return the RDML document in an archive, or that was never put into one.
 
     Parameters
     ----------
     source : Source
-        A file whose ``archive`` is a zip.
+        A file whose ``archive`` is a zip, or the document.
 
     Returns
     -------
     tuple of str and Element
-        The member's name, and its root element. Names are without namespace. Curves and experimenters are
-        left out; the last cycle of a ``data`` element's curve is its attribute `LAST_CYCLE`.
+        The member's name ("" for a document by itself), and its root element. Names are without namespace. Curves
+        and experimenters are left out; the last cycle of a ``data`` element's curve is its attribute `LAST_CYCLE`.
 
     Raises
     ------
     FileFormatError
         No member or several have the root element ``rdml``, or the archive is damaged, protected or too large.
     """
+    raw = source.archive or b""
     try:
-        with zipfile.ZipFile(io.BytesIO(source.archive or b"")) as archive:
+        if not raw.startswith(ZIPS):
+            return "", _parse(source, io.BytesIO(raw))
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
             _check(source, members)
             roots = {info: _root_of(archive, info) for info in members}
@@ -67,10 +71,12 @@ def open_document(source: Source) -> tuple[str, Element]:
             if len(found) != 1:
                 number = "no RDML document" if not found else f"{len(found)} RDML documents"
                 raise FileFormatError(
-                    f"the archive is no workbook and holds {number}: export one plate a file", file=source.path
+                    f"the archive is no workbook and holds {number}: unpack it, or export one plate a file",
+                    file=source.path,
                 )
             name = " ".join(found[0].filename.split())
-            return name, _parse(source, archive, found[0])
+            with archive.open(found[0]) as stream:
+                return name, _parse(source, stream)
     except InputError:
         raise
     except expat.ExpatError as err:
@@ -116,18 +122,17 @@ def _root_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _parse(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Element:
+def _parse(source: Source, stream: IO[bytes]) -> Element:
     builder = _Builder(source)
-    with archive.open(info) as stream:
-        size = 0
-        while chunk := stream.read(_CHUNK):
-            size += len(chunk)
-            if size > _MOST_BYTES:
-                raise builder.refuse(f"is larger than {_MOST_BYTES >> 20} MB when unpacked")
-            builder.parser.Parse(chunk, False)
-            # What is not complete is looked at again with every chunk.
-            if size - builder.parser.CurrentByteIndex > _LONGEST_TEXT:
-                raise builder.refuse(f"has a tag of more than {_LONGEST_TEXT >> 20} MB")
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise builder.refuse(f"is larger than {_MOST_BYTES >> 20} MB when unpacked")
+        builder.parser.Parse(chunk, False)
+        # What is not complete is looked at again with every chunk.
+        if size - builder.parser.CurrentByteIndex > _LONGEST_TEXT:
+            raise builder.refuse(f"has a tag of more than {_LONGEST_TEXT >> 20} MB")
     builder.parser.Parse(b"", True)
     return builder.root
 

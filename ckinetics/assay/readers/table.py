@@ -128,7 +128,9 @@ def find_header(source: Source, family: Family, *, sheets: Sequence[str] | None 
     wanted = family.sheets if sheets is None else tuple(sheets)
     names = list(source.sheet_names)
     if wanted and source.is_workbook:
-        names = [name for word in wanted for name in source.sheet_names if fold(name) == word]
+        there = [name for word in wanted for name in source.sheet_names if fold(name) == word]
+        # Saved again as a table of its own, a sheet has any name.
+        names = there if there or sheets is not None else names
     best: Header | None = None
     for name in names:
         for index, row in enumerate(source.rows(name)[:_HEADER_ROWS]):
@@ -281,7 +283,10 @@ def _well(
         return "" if at is None or at >= len(cells) else cells[at]
 
     def text(column: str) -> str:
-        found = text_of(cell(column))
+        at = columns.get(column)
+        if at is None or at >= len(cells):
+            return ""
+        found = text_of(cells[at])
         return "" if len(found) <= 4 and found.casefold() in _MISSING_TEXT else found
 
     field, task = cell("cq"), text("task")
@@ -352,9 +357,9 @@ def role_of(task: str, family: Family, options: Options) -> str:
     known = {**family.tasks, **options.tasks} if options.tasks else family.tasks
     if word in known:
         return known[word]
-    bare = re.sub(r"[- ]?\d+$", "", word)
-    if bare in known:
-        return known[bare]
+    for other in (re.sub(r"[- ]?\d+$", "", word), word.replace("-", " ")):
+        if other in known:
+            return known[other]
     if not word:
         return ""
     listed = ", ".join(f"'{name}'" for name in known)
