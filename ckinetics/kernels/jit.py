@@ -44,6 +44,16 @@ def jit(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a helper that only other kernels call and that makes no array.
+
+    It does not count references to the arrays it is given, which its callers hold anyway: in small functions that
+    counting takes more time than the work. numba refuses to compile one that would make an array. It has no cache of
+    its own, since its callers' caches hold its code.
+    """
+    return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+
+
 @functools.cache
 def cache_root() -> Path | None:
     """Return the folder for generated and compiled code, or None where none can be written.

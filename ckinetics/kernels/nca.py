@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from . import nca_codes as codes
-from .jit import jit
+from .jit import inner, jit
 from .nca_areas import interval_area, interval_by_points, segment_area, ties_in_log, total_areas
 from .nca_bounds import all_below, count_samples, flags_of, give_reason, hide_above
 from .nca_cells import (
@@ -27,7 +27,7 @@ from .nca_lines import adjusted, terminal_line
 from .nca_samples import clean, find_extremes, gather, scratch, state_at
 
 
-@jit
+@inner
 def baseline_of(rules, work, before, out, why):
     """Baseline from the samples before the window: the last one, or the mean of all."""
     if before == 0:
@@ -46,7 +46,7 @@ def baseline_of(rules, work, before, out, why):
         out[codes.BASELINE] = total / used
 
 
-@jit
+@inner
 def anchor_of(rules, work, before, positive, out, why):
     """Return (anchored, level, reason why not) for a profile without a sample at its start."""
     first = work[codes.AT_TIME, 0]
@@ -64,7 +64,7 @@ def anchor_of(rules, work, before, positive, out, why):
     return first <= rules.anchor_gap, level, codes.STARTS_LATE
 
 
-@jit
+@inner
 def line_parameters(work, n, line, measured, chosen, out, why, used):
     """Write the terminal line's parameters; mark the samples it went through."""
     _, first, rate, intercept, count, r2 = line
@@ -86,7 +86,7 @@ def line_parameters(work, n, line, measured, chosen, out, why, used):
         out[codes.CLAST_PRED] = math.exp(intercept - rate * work[codes.T, measured])
 
 
-@jit
+@inner
 def area_to_infinity(clast, t_last, area, moment, out, auc, pct, aumc, mrt):
     """Write an area, a share, a moment and a mean time to infinity into the columns named."""
     rate = out[codes.LAMBDA_Z]
@@ -97,7 +97,7 @@ def area_to_infinity(clast, t_last, area, moment, out, auc, pct, aumc, mrt):
     out[mrt] = out[aumc] / out[auc]
 
 
-@jit
+@inner
 def whole_areas(rules, work, n, top, last, out, why):
     """Areas, moments and mean times of the whole window."""
     area, moment = total_areas(rules.method, work, top, 0, last)
@@ -140,7 +140,7 @@ def whole_areas(rules, work, n, top, last, out, why):
     out[codes.HALF_LIFE_EFFECTIVE] = math.log(2.0) * out[codes.MRT_INF_OBS]
 
 
-@jit
+@inner
 def first_rise(work, n, n_at, gap, anchored, out, why):
     """Times of the first level and of the sample before the first rise, BLQ as zero; the smallest level.
 
@@ -165,7 +165,7 @@ def first_rise(work, n, n_at, gap, anchored, out, why):
     out[codes.CMIN] = smallest
 
 
-@jit
+@inner
 def copy_usable(work, other, n_at):
     """Give a second scratch the same usable samples (a slice of an array would take seconds to compile)."""
     for row in range(codes.FIRST_CLEAN_ROW):
@@ -173,7 +173,7 @@ def copy_usable(work, other, n_at):
             other[row, i] = work[row, i]
 
 
-@jit
+@inner
 def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     """Terminal line of an interval's own samples, as PKNCA takes it; return (reason, rate, intercept)."""
     m = clean(rules, work, n_at, start, end, anchored, level)
@@ -184,7 +184,7 @@ def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     return reason, rate, intercept
 
 
-@jit
+@inner
 def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above, intervals, out, why, areas, area_why):
     """Areas over all intervals; `above` is the range of time that samples above ULOQ make uncertain."""
     own = rules.tail == codes.TAIL_OWN_OBS or rules.tail == codes.TAIL_OWN_PRED
@@ -211,7 +211,7 @@ def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above
             areas[k, 3] = 100.0 * beyond / value
 
 
-@jit
+@inner
 def cells(rules, work, n_at, cmax, tmax, out, why, facts):
     """What is special to cells; return the place of the second peak, -1 where there is none."""
     peak, trough, second = turning_points(rules, work, n_at)
@@ -227,7 +227,7 @@ def cells(rules, work, n_at, cmax, tmax, out, why, facts):
     return second
 
 
-@jit
+@inner
 def terminal_phase(rules, work, n, n_above, top, out, why, used):
     """Terminal line and the last level; return (whether it was chosen by hand, place of the last measured level)."""
     chosen, measured, stop = False, -1, top - 1 if rules.tmax_in_line and n_above == 0 else top
@@ -251,7 +251,7 @@ def terminal_phase(rules, work, n, n_above, top, out, why, used):
     return chosen, measured
 
 
-@jit
+@inner
 def analyse(gathered, length, rules, intervals, work, other, out, why, areas, area_why, used, facts):
     """Compute all parameters of one profile that was gathered from a window of this length; return its flags.
 
@@ -328,7 +328,7 @@ def analyse_all(
     some = np.empty((intervals.shape[0], 4))
     known = np.empty(codes.N_FACTS)
     for w in range(first, last):
-        gathered = gather(samples, rows[w], starts[w], ends[w], work)
+        gathered = gather(samples, rows[w], starts[w], ends[w], rules.peak_errors > 0.0, work)
         flags[w] = analyse(
             gathered,
             ends[w] - starts[w],

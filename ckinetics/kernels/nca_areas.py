@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 from . import nca_codes as codes
-from .jit import jit
+from .jit import inner
 
 
-@jit
+@inner
 def is_log(method, c1, c2, after_tmax):
     """Whether the log rule holds between two levels; ties and zeros are linear."""
     if method == codes.LINEAR or c1 <= 0.0 or c2 <= 0.0 or c1 == c2:
@@ -24,7 +24,7 @@ def is_log(method, c1, c2, after_tmax):
     return True
 
 
-@jit
+@inner
 def log_ratio(work, i):
     """Return ln of the levels' ratio over a segment; log1p keeps digits where the difference of logs loses them."""
     difference = work[codes.Y, i + 1] - work[codes.Y, i]
@@ -33,7 +33,7 @@ def log_ratio(work, i):
     return difference
 
 
-@jit
+@inner
 def segment_area(method, work, i, after_tmax):
     """Area of a segment."""
     c1, c2 = work[codes.C, i], work[codes.C, i + 1]
@@ -43,7 +43,7 @@ def segment_area(method, work, i, after_tmax):
     return width * (c1 + c2) / 2.0
 
 
-@jit
+@inner
 def log_moment(t1, c1, c2, width, ratio, area):
     """Area under t·c of a log segment whose area is known; its closed form cancels for small ratios."""
     if abs(ratio) >= 0.3:
@@ -55,7 +55,7 @@ def log_moment(t1, c1, c2, width, ratio, area):
     return t1 * area + width * width * c1 * share
 
 
-@jit
+@inner
 def total_areas(method, work, top, first, last):
     """Area and moment from place `first` to place `last`."""
     area, moment = 0.0, 0.0
@@ -73,7 +73,7 @@ def total_areas(method, work, top, first, last):
     return area, moment
 
 
-@jit
+@inner
 def ties_in_log(method, work, top, last):
     """Whether two positive levels after Tmax tie where the linear-log method would take a logarithm of their ratio."""
     if method != codes.LINEAR_LOG or top < 0:
@@ -84,7 +84,7 @@ def ties_in_log(method, work, top, last):
     return tied
 
 
-@jit
+@inner
 def part_of_segment(method, work, i, low, high, after_tmax):
     """Area of a segment between two times inside it."""
     t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -95,7 +95,7 @@ def part_of_segment(method, work, i, low, high, after_tmax):
     return (high - low) * (c1 + (c2 - c1) / width * (low + high - 2.0 * t1) / 2.0)
 
 
-@jit
+@inner
 def between(method, work, n, top, start, end):
     """Area from `start` to `end` inside the cleaned samples, interpolating by the method.
 
@@ -117,13 +117,13 @@ def between(method, work, n, top, start, end):
     return total, observed
 
 
-@jit
+@inner
 def ieee_log_area(width, c1, c2):
     """Log trapezoid as plain arithmetic has it: 0 where one end is zero, NaN where both are or where they tie."""
     return width * (c2 - c1) / math.log(c2 / c1)
 
 
-@jit
+@inner
 def level_at(method, work, i, after_tmax, time):
     """Level inside a segment, by the segment's rule."""
     t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -133,7 +133,7 @@ def level_at(method, work, i, after_tmax, time):
     return c1 + share * (c2 - c1)
 
 
-@jit
+@inner
 def pknca_segment(method, t1, c1, t2, c2, after_tmax):
     """Area between two samples or interpolated levels; NaN where linear-log meets a tie, as in PKNCA 0.12.1."""
     if method == codes.LINEAR_LOG and after_tmax and c1 > 0.0 and c1 == c2:
@@ -143,7 +143,7 @@ def pknca_segment(method, t1, c1, t2, c2, after_tmax):
     return (t2 - t1) * (c1 + c2) / 2.0
 
 
-@jit
+@inner
 def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_reason, start, end):
     """Area over one interval as PKNCA 0.12.1 has it; returns as `interval_area`.
 
@@ -197,7 +197,7 @@ def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_rea
     return area + beyond, math.nan, beyond, codes.COMPUTED
 
 
-@jit
+@inner
 def interval_area(rules, work, n, top, last, lambda_z, intercept, slope_reason, start, end):
     """Area over one interval of a cleaned profile; return (value, observed, extrapolated, reason).
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from . import nca_codes as codes
-from .jit import jit
+from .jit import inner
 from .nca_samples import state_at
 
 
-@jit
+@inner
 def count_samples(work, n_at, facts):
     """Count the samples by state; return (number above ULOQ, largest LLOQ of the BLQ, largest ULOQ)."""
     quantified, blq, above = 0, 0, 0
@@ -36,14 +36,17 @@ def count_samples(work, n_at, facts):
     return above, low_limit, top_limit
 
 
-@jit
+@inner
 def give_reason(out, why, first, last, reason):
     """Leave the columns from `first` to `last` without value, for a reason."""
+    # Two loops: each becomes a few wide stores.
     for column in range(first, last + 1):
-        out[column], why[column] = math.nan, reason
+        out[column] = math.nan
+    for column in range(first, last + 1):
+        why[column] = reason
 
 
-@jit
+@inner
 def all_below(rules, work, n, low_limit, intervals, out, why, areas, area_why):
     """Fill in a profile without any level that counts."""
     give_reason(out, why, 0, codes.BASELINE - 1, codes.ALL_BLQ)
@@ -73,7 +76,7 @@ def all_below(rules, work, n, low_limit, intervals, out, why, areas, area_why):
         out[column], why[column] = 0.0, codes.COMPUTED
 
 
-@jit
+@inner
 def hide_above(work, n, n_at, top_limit, measured, out, why):
     """Replace by reasons what samples above ULOQ leave unknown, and give bounds; return the uncertain range of time.
 
@@ -116,7 +119,7 @@ def hide_above(work, n, n_at, top_limit, measured, out, why):
     return before, after
 
 
-@jit
+@inner
 def flags_of(rules, work, n, n_at, second, chosen, open_end, out, facts):
     """Return the bits of what a profile cannot say and of the limits that its values miss."""
     flags = 0

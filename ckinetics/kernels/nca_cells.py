@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 
 from . import nca_codes as codes
-from .jit import jit
+from .jit import inner
 from .nca_areas import is_log, log_ratio
 
 
-@jit
+@inner
 def entry(table, p, i):
     """Return an entry of a table, or its only one where a variable has no values."""
     return table[p if table.shape[0] > 1 else 0, i if table.shape[1] > 1 else 0]
 
 
-@jit
+@inner
 def errors_at(work, i):
     """Standard errors of ln level from the wells and from the plate; 0 where unknown or for a BLQ sample."""
     if work[codes.AT_STATE, i] == codes.BLQ:
@@ -27,9 +27,11 @@ def errors_at(work, i):
     return 0.0 if math.isnan(well) else well, 0.0 if math.isnan(plate) else plate
 
 
-@jit
+@inner
 def turn(rules, work, i, j):
     """How far ln level must move between two samples to count: the fold, and so many standard errors."""
+    if rules.peak_errors == 0.0:
+        return rules.peak_log_fold
     well_a, plate_a = errors_at(work, i)
     well_b, plate_b = errors_at(work, j)
     variance = well_a * well_a + well_b * well_b
@@ -40,7 +42,7 @@ def turn(rules, work, i, j):
     return max(rules.peak_log_fold, rules.peak_errors * math.sqrt(variance))
 
 
-@jit
+@inner
 def turning_points(rules, work, n):
     """Return the positions of the first peak, of the trough after it and of the second peak; -1 where none.
 
@@ -83,7 +85,7 @@ def turning_points(rules, work, n):
     return peak, trough, second
 
 
-@jit
+@inner
 def line_through(work, first, last, until):
     """Ordinary line of ln level over the quantified samples `first` to `last`, none after `until`.
 
@@ -107,7 +109,7 @@ def line_through(work, first, last, until):
     return count, slope, mean_y - slope * mean_t, low, high
 
 
-@jit
+@inner
 def expansion(work, peak, out, why):
     """Rate of expansion and doubling time, from the first quantified sample to the first peak."""
     count, slope, _, low, high = line_through(work, 0, peak, math.inf)
@@ -124,7 +126,7 @@ def expansion(work, peak, out, why):
         why[codes.EXPANSION_LOWER] = why[codes.EXPANSION_UPPER] = reason
 
 
-@jit
+@inner
 def fold(work, n, cmax, tmax, out, why):
     """Fold expansion over the first quantified level, and over the LLOQ of a BLQ sample before it."""
     first, before = -1, -1
@@ -146,7 +148,7 @@ def fold(work, n, cmax, tmax, out, why):
         out[codes.FOLD_EXPANSION_LOWER] = cmax / work[codes.AT_LLOQ, before]
 
 
-@jit
+@inner
 def contraction(rules, work, n, peak, trough, second, out, why):
     """Half-life of the early contraction: from the first peak over a fixed number of days, at most to the trough."""
     last = trough if second >= 0 else n - 1
@@ -167,7 +169,7 @@ def contraction(rules, work, n, peak, trough, second, out, why):
         out[codes.CONTRACTION_HALF_LIFE] = -math.log(2.0) / slope
 
 
-@jit
+@inner
 def second_expansion(work, trough, second, out, why):
     """Level and time of the trough and of the second peak."""
     for column in (codes.TROUGH, codes.TROUGH_TIME, codes.SECOND_PEAK, codes.SECOND_PEAK_TIME):
@@ -186,7 +188,7 @@ def second_expansion(work, trough, second, out, why):
         why[codes.SECOND_PEAK] = codes.ABOVE_ULOQ
 
 
-@jit
+@inner
 def persistence(rules, work, n, out, why):
     """Last quantifiable time and the first BLQ sample after it, between which the cells were lost."""
     lower, upper = 0.0, math.inf
@@ -217,7 +219,7 @@ def persistence(rules, work, n, out, why):
         why[codes.TBQL] = codes.STILL_QUANTIFIED
 
 
-@jit
+@inner
 def crossing(method, work, i, after_tmax, level):
     """Time in a segment at which the level is crossed, by the rule of the segment."""
     t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -227,7 +229,7 @@ def crossing(method, work, i, after_tmax, level):
     return t1 + width * (level - c1) / (c2 - c1)
 
 
-@jit
+@inner
 def above_threshold(rules, work, n, top, n_above, out, why):
     """Time at which the threshold is reached and time spent above it; return whether it ends above."""
     level = rules.threshold

@@ -157,45 +157,44 @@ N_FACTS = 7
 ) = (1 << bit for bit in range(16))
 
 
-class Rules(NamedTuple):
-    """The rules of an analysis, as the kernels take them.
-
-    `action_…` and `value_…` say what happens to a BLQ sample by position; numbers only, for an array would be counted
-    at every call; `imputed_counts` lets a positive value
-    put in for a BLQ sample count as measured; `pknca` does the arithmetic of areas as PKNCA 0.12.1 does.
-    """
-
-    method: int
-    axis: int
-    action_first: int
-    action_middle: int
-    action_last: int
-    value_first: float
-    value_middle: float
-    value_last: float
-    all_blq_zero: bool
-    imputed_counts: bool
-    pknca: bool
-    tail: int
-    anchor: int
-    anchor_gap: float
-    baseline: int
-    minimum: int
-    tolerance: float
-    discard_rising: bool
-    first_tmax: bool
-    tmax_in_line: bool
-    persistence: int
-    peak_log_fold: float
-    peak_errors: float
-    contraction_days: float
-    threshold: float
-    limit_anchor: float
-    limit_extrapolated: float
-    limit_r_squared: float
-    limit_span: float
-    limit_points: int
-    peaks_from: float
+# The rules of an analysis, as the kernels take them: a record, which a call passes by its address. `action_…` and
+# `value_…` say what happens to a BLQ sample by position; `imputed_counts` lets a positive value put in for a BLQ sample
+# count as measured; `pknca` does the arithmetic of areas as PKNCA 0.12.1 does.
+RULES = np.dtype(
+    [
+        ("method", np.int64),
+        ("axis", np.int64),
+        ("action_first", np.int64),
+        ("action_middle", np.int64),
+        ("action_last", np.int64),
+        ("value_first", np.float64),
+        ("value_middle", np.float64),
+        ("value_last", np.float64),
+        ("all_blq_zero", np.bool_),
+        ("imputed_counts", np.bool_),
+        ("pknca", np.bool_),
+        ("tail", np.int64),
+        ("anchor", np.int64),
+        ("anchor_gap", np.float64),
+        ("baseline", np.int64),
+        ("minimum", np.int64),
+        ("tolerance", np.float64),
+        ("discard_rising", np.bool_),
+        ("first_tmax", np.bool_),
+        ("tmax_in_line", np.bool_),
+        ("persistence", np.int64),
+        ("peak_log_fold", np.float64),
+        ("peak_errors", np.float64),
+        ("contraction_days", np.float64),
+        ("threshold", np.float64),
+        ("limit_anchor", np.float64),
+        ("limit_extrapolated", np.float64),
+        ("limit_r_squared", np.float64),
+        ("limit_span", np.float64),
+        ("limit_points", np.int64),
+        ("peaks_from", np.float64),
+    ]
+)
 
 
 class Samples(NamedTuple):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from . import nca_codes as codes
-from .jit import jit
+from .jit import inner, jit
 from .nca_cells import entry
 
 
@@ -43,12 +43,12 @@ def first_fault(samples):
     return 0, 0, 0
 
 
-@jit
-def gather(samples, p, start, end, work):
+@inner
+def gather(samples, p, start, end, with_errors, work):
     """Take the usable samples of a window into the profile; return (count, before, positive before, gap).
 
     `before` is the number of usable samples before the window: they lie in the last places of the scratch, newest
-    first. `gap` is the time of the first sample in the window that has none of the levels it should have.
+    first. Standard errors are taken only `with_errors`. `gap` is the time of the first sample in the window that has none of the levels it should have.
     """
     n, before, gap = 0, 0, math.inf
     positive = False
@@ -88,28 +88,29 @@ def gather(samples, p, start, end, work):
         work[codes.AT_TIME, n], work[codes.AT_LEVEL, n], work[codes.AT_LOG, n] = t, level, log
         work[codes.AT_STATE, n], work[codes.AT_LLOQ, n], work[codes.AT_SAMPLE, n] = state, lloq, i
         work[codes.AT_MARK, n] = entry(samples.selection, p, i)
-        work[codes.AT_SE_WELL, n] = entry(samples.se_well, p, i)
-        work[codes.AT_SE_PLATE, n] = entry(samples.se_plate, p, i)
-        work[codes.AT_PLATE, n] = entry(samples.plate, p, i)
+        if with_errors:
+            work[codes.AT_SE_WELL, n] = entry(samples.se_well, p, i)
+            work[codes.AT_SE_PLATE, n] = entry(samples.se_plate, p, i)
+            work[codes.AT_PLATE, n] = entry(samples.plate, p, i)
         n += 1
     return n, before, positive, gap
 
 
-@jit
+@inner
 def put(work, place, t, level, log, source, own, mark):
     """Write one sample of the cleaned profile."""
     work[codes.T, place], work[codes.C, place], work[codes.Y, place] = t, level, log
     work[codes.SOURCE, place], work[codes.OWN, place], work[codes.MARK, place] = source, own, mark
 
 
-@jit
+@inner
 def state_at(work, i):
     """State of the usable sample that a cleaned one came from; -1 for an anchor."""
     source = int(work[codes.SOURCE, i])
     return int(work[codes.AT_STATE, source]) if source >= 0 else -1
 
 
-@jit
+@inner
 def find_extremes(rules, work, n):
     """Return the places of the largest and of the last level that count; -1 where none does."""
     top, last = -1, -1
@@ -123,7 +124,7 @@ def find_extremes(rules, work, n):
     return top, last
 
 
-@jit
+@inner
 def clean(rules, work, n_at, start, end, anchored, anchor_level):
     """Fill the cleaned profile from the usable samples in [start, end], BLQ by rule; return how many."""
     first, last, peak, tmax = math.inf, -math.inf, -math.inf, math.inf

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..provenance import content_hash
 from ..threads import run_slices, thread_count
 from .doses import add_dose_parameters, find_dose
-from .inputs import kernel_samples, leading_dims
+from .inputs import has_errors, kernel_samples, leading_dims
 from .ratios import add_ratios
 from .results import build_result, empty_tables
 from .rules import PERSISTENCES, Anchor, BlqRule, Limits, Preset, check_choice, kernel_rules, resolve
@@ -278,7 +278,8 @@ def analyse(
     windows, infused = find_windows(profiles, infusions, lead, settings.window, each)
     spans = settings.spans
     tables = empty_tables(len(windows.rows), len(spans), samples.time.shape[1])
-    rules = kernel_rules(settings.rules, vars(settings), settings.limits)
+    peak_errors = settings.peak_errors if has_errors(samples) else 0.0
+    rules = kernel_rules(settings.rules, vars(settings) | {"peak_errors": peak_errors}, settings.limits)
 
     def work(first: int, last: int) -> None:
         kernel.analyse_all(

@@ -47,6 +47,10 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
         values = np.require(profiles[name].transpose(*dims).values, dtype, ["C_CONTIGUOUS", "WRITEABLE"])
         return values.reshape(count, width)
 
+    def errors(name: str) -> np.ndarray:
+        values = table(name, np.float64, np.nan)
+        return values if np.isfinite(values).any() else np.full((1, 1), np.nan)
+
     samples = Samples(
         time=table(time_name, np.float64, np.nan),
         level=table("level", np.float64, np.nan),
@@ -54,8 +58,8 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
         excluded=table("excluded", np.int8, 0),
         lloq=table("lloq", np.float64, np.nan),
         uloq=table("uloq", np.float64, np.nan),
-        se_well=table("se_well", np.float64, np.nan),
-        se_plate=table("se_plate", np.float64, np.nan),
+        se_well=errors("se_well"),
+        se_plate=errors("se_plate"),
         plate=_plates(profiles, dims),
         selection=np.zeros((1, 1), dtype=np.int8) if selection is None else selection,
         state_of=state_table(),
@@ -64,6 +68,15 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
     if kind:
         _refuse(profiles, samples, times, int(kind), int(profile), int(sample))
     return samples
+
+
+def has_errors(samples: Samples) -> bool:
+    """Whether any sample has a standard error of the assay."""
+    return (
+        samples.se_well.shape != (1, 1)
+        or samples.se_plate.shape != (1, 1)
+        or bool(np.isfinite(samples.se_well).any() or np.isfinite(samples.se_plate).any())
+    )
 
 
 def time_variable(profiles: xr.Dataset, times: str) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from ..kernels.nca_codes import Rules
 
 AucMethod = Literal["linear", "linear-up/log-down", "linear-log", "log-up/log-down"]
 Anchor = Literal["none", "zero", "baseline"]
@@ -225,41 +222,46 @@ def _blq_action(action: BlqAction, position: str) -> tuple[int, float]:
     raise InputError(f"blq '{position}' is {action!r}: use {_ACTIONS}")
 
 
-def kernel_rules(rules: Preset, options: Mapping[str, Any], limits: Limits) -> Rules:
-    """Return rules as the kernels take them; `options` are those of `nca` that no preset holds."""
+def kernel_rules(rules: Preset, options: Mapping[str, Any], limits: Limits) -> np.void:
+    """Return rules as the record that kernels take; `options` are those of `nca` that no preset holds."""
     from ..kernels import nca_codes as codes
 
     axis, actions, values = blq_actions(rules.blq)
-    return codes.Rules(
-        method=AUC_METHODS.index(rules.auc_method),
-        axis=axis,
-        action_first=int(actions[0]),
-        action_middle=int(actions[1]),
-        action_last=int(actions[2]),
-        value_first=float(values[0]),
-        value_middle=float(values[1]),
-        value_last=float(values[2]),
-        all_blq_zero=bool(rules.all_blq_is_zero),
-        imputed_counts=bool(rules.imputed_counts),
-        pknca=bool(rules.pknca_arithmetic),
-        tail=TAILS.index(rules.tail),
-        anchor=ANCHORS.index(rules.anchor),
-        anchor_gap=float(rules.anchor_gap),
-        baseline=BASELINES.index(rules.baseline),
-        minimum=int(rules.min_points),
-        tolerance=float(rules.tolerance),
-        discard_rising=rules.rising == "discard",
-        first_tmax=rules.tmax == "first",
-        tmax_in_line=bool(rules.tmax_in_line),
-        persistence=PERSISTENCES.index(options["persistence"]),
-        peak_log_fold=float(np.log(options["peak_fold"])),
-        peak_errors=float(options["peak_errors"]),
-        contraction_days=float(options["contraction_days"]),
-        threshold=float(options["threshold"]),
-        limit_anchor=float(limits.anchor_pct),
-        limit_extrapolated=float(limits.extrap_pct),
-        limit_r_squared=float(limits.r_squared),
-        limit_span=float(limits.span_ratio),
-        limit_points=int(limits.n_points),
-        peaks_from=float(options["peaks_from"]),
-    )
+    fields = {
+        "method": AUC_METHODS.index(rules.auc_method),
+        "axis": axis,
+        "action_first": int(actions[0]),
+        "action_middle": int(actions[1]),
+        "action_last": int(actions[2]),
+        "value_first": float(values[0]),
+        "value_middle": float(values[1]),
+        "value_last": float(values[2]),
+        "all_blq_zero": bool(rules.all_blq_is_zero),
+        "imputed_counts": bool(rules.imputed_counts),
+        "pknca": bool(rules.pknca_arithmetic),
+        "tail": TAILS.index(rules.tail),
+        "anchor": ANCHORS.index(rules.anchor),
+        "anchor_gap": float(rules.anchor_gap),
+        "baseline": BASELINES.index(rules.baseline),
+        "minimum": int(rules.min_points),
+        "tolerance": float(rules.tolerance),
+        "discard_rising": rules.rising == "discard",
+        "first_tmax": rules.tmax == "first",
+        "tmax_in_line": bool(rules.tmax_in_line),
+        "persistence": PERSISTENCES.index(options["persistence"]),
+        "peak_log_fold": float(np.log(options["peak_fold"])),
+        "peak_errors": float(options["peak_errors"]),
+        "contraction_days": float(options["contraction_days"]),
+        "threshold": float(options["threshold"]),
+        "limit_anchor": float(limits.anchor_pct),
+        "limit_extrapolated": float(limits.extrap_pct),
+        "limit_r_squared": float(limits.r_squared),
+        "limit_span": float(limits.span_ratio),
+        "limit_points": int(limits.n_points),
+        "peaks_from": float(options["peaks_from"]),
+    }
+    record = np.zeros((), dtype=codes.RULES)
+    for name, value in fields.items():
+        record[name] = value
+    rules_record: np.void = record[()]
+    return rules_record
