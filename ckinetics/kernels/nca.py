@@ -13,18 +13,19 @@ import numpy as np
 from . import nca_codes as codes
 from .jit import inner, jit
 from .nca_areas import interval_area, interval_by_points, segment_area, ties_in_log, total_areas
-from .nca_bounds import all_below, count_samples, flags_of, give_reason, hide_above
+from .nca_bounds import all_below, flags_of, give_reason, hide_above
 from .nca_cells import (
     above_threshold,
     contraction,
     expansion,
+    first_rise,
     fold,
     persistence,
     second_expansion,
     turning_points,
 )
 from .nca_lines import adjusted, terminal_line
-from .nca_samples import clean, find_extremes, gather, scratch, state_at
+from .nca_samples import clean, gather, scratch, state_at, survey
 
 
 @inner
@@ -141,31 +142,6 @@ def whole_areas(rules, work, n, top, last, out, why):
 
 
 @inner
-def first_rise(work, n, n_at, gap, anchored, out, why):
-    """Times of the first level and of the sample before the first rise, BLQ as zero; the smallest level.
-
-    `gap` is the time of the first sample without a level: a rise after it may have begun before it.
-    """
-    why[codes.TFIRST], why[codes.TLAG] = codes.ALL_BLQ, codes.NO_RISE
-    before_t, before_c = math.nan, 0.0 if anchored else math.inf
-    for i in range(n_at):
-        t = work[codes.AT_TIME, i]
-        level = 0.0 if work[codes.AT_STATE, i] == codes.BLQ else work[codes.AT_LEVEL, i]
-        if level > 0.0 and why[codes.TFIRST] != codes.COMPUTED:
-            out[codes.TFIRST], why[codes.TFIRST] = t, codes.COMPUTED
-        if level > before_c and why[codes.TLAG] == codes.NO_RISE:
-            out[codes.TLAG] = 0.0 if math.isnan(before_t) else before_t
-            why[codes.TLAG] = codes.COMPUTED
-            if gap < t:
-                out[codes.TLAG], why[codes.TLAG] = math.nan, codes.MISSING_BEFORE
-        before_t, before_c = t, level
-    smallest = math.inf
-    for i in range(n):
-        smallest = min(smallest, work[codes.C, i])
-    out[codes.CMIN] = smallest
-
-
-@inner
 def copy_usable(work, other, n_at):
     """Give a second scratch the same usable samples (a slice of an array would take seconds to compile)."""
     for row in range(codes.FIRST_CLEAN_ROW):
@@ -176,8 +152,7 @@ def copy_usable(work, other, n_at):
 @inner
 def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     """Terminal line of an interval's own samples, as PKNCA takes it; return (reason, rate, intercept)."""
-    m = clean(rules, work, n_at, start, end, anchored, level)
-    top, _ = find_extremes(rules, work, m)
+    m, top, _ = clean(rules, work, n_at, start, end, anchored, level)
     if top < 0:
         return codes.TOO_FEW_POINTS, math.nan, math.nan
     reason, _, rate, intercept, _, _ = terminal_line(rules, work, m, top - 1 if rules.tmax_in_line else top, chosen)
@@ -212,11 +187,11 @@ def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above
 
 
 @inner
-def cells(rules, work, n_at, cmax, tmax, out, why, facts):
+def cells(rules, work, n_at, seen, cmax, tmax, out, why, facts):
     """What is special to cells; return the place of the second peak, -1 where there is none."""
     peak, trough, second = turning_points(rules, work, n_at)
     second_expansion(work, trough, second, out, why)
-    fold(work, n_at, cmax, tmax, out, why)
+    fold(work, seen, cmax, tmax, out, why)
     if peak < 0:
         give_reason(out, why, codes.EXPANSION_RATE, codes.EXPANSION_UPPER, codes.ABOVE_ULOQ)
         give_reason(out, why, codes.CONTRACTION_HALF_LIFE, codes.CONTRACTION_UPPER, codes.ABOVE_ULOQ)
@@ -230,14 +205,15 @@ def cells(rules, work, n_at, cmax, tmax, out, why, facts):
 @inner
 def terminal_phase(rules, work, n, n_above, top, out, why, used):
     """Terminal line and the last level; return (whether it was chosen by hand, place of the last measured level)."""
-    chosen, measured, stop = False, -1, top - 1 if rules.tmax_in_line and n_above == 0 else top
-    for i in range(n):
-        chosen = chosen or (work[codes.OWN, i] != 0.0 and work[codes.MARK, i] == codes.INCLUDED)
-        state = state_at(work, i)
-        if state == codes.QUANTIFIED:
-            measured = i
-        elif state == codes.ABOVE:
-            stop = max(stop, i)
+    chosen, stop = False, top - 1 if rules.tmax_in_line and n_above == 0 else top
+    measured = n - 1
+    while measured >= 0 and state_at(work, measured) != codes.QUANTIFIED:
+        measured -= 1
+    if n_above > 0 or rules.by_hand:
+        for i in range(n):
+            chosen = chosen or (work[codes.OWN, i] != 0.0 and work[codes.MARK, i] == codes.INCLUDED)
+            if state_at(work, i) == codes.ABOVE:
+                stop = max(stop, i)
     if measured >= 0:
         out[codes.TLAST], out[codes.CLAST_OBS] = work[codes.T, measured], work[codes.C, measured]
     line = (codes.TOO_FEW_POINTS, -1, math.nan, math.nan, 0, math.nan)
@@ -252,18 +228,18 @@ def terminal_phase(rules, work, n, n_above, top, out, why, used):
 
 
 @inner
-def analyse(gathered, length, rules, intervals, work, other, out, why, areas, area_why, used, facts):
+def analyse(gathered, length, rules, intervals, work, other, seen, out, why, areas, area_why, used, facts):
     """Compute all parameters of one profile that was gathered from a window of this length; return its flags.
 
     `out`, `why` have one place a parameter, `areas` (value and shares in %), `area_why` one an interval, `used` one a
-    sample (1 where it entered lambda_z), `facts` one a fact. `work` and `other` are scratch.
+    sample (1 where it entered lambda_z), `facts` one a fact. `work`, `other` and `seen` are scratch.
     """
+    n_at, before, positive, gap = gathered
     give_reason(out, why, 0, codes.N_PARAMETERS - 1, codes.COMPUTED)
     for k in range(intervals.shape[0]):
         for part in range(4):
             areas[k, part] = math.nan
-    n_at, before, positive, gap = gathered
-    n_above, low_limit, top_limit = count_samples(work, n_at, facts)
+    survey(work, n_at, facts, seen)
     baseline_of(rules, work, before, out, why)
     if n_at == 0:
         give_reason(out, why, 0, codes.BASELINE - 1, codes.NO_SAMPLE)
@@ -271,13 +247,13 @@ def analyse(gathered, length, rules, intervals, work, other, out, why, areas, ar
         for k in range(intervals.shape[0]):
             area_why[k] = codes.NO_SAMPLE
         return 0
-    persistence(rules, work, n_at, out, why)
+    persistence(rules, work, n_at, seen, out, why)
     anchor = anchor_of(rules, work, before, positive, out, why)
-    n = clean(rules, work, n_at, 0.0, math.inf, anchor[0], anchor[1])
-    top, last = find_extremes(rules, work, n)
+    n, top, last = clean(rules, work, n_at, 0.0, math.inf, anchor[0], anchor[1])
+    n_above = facts[codes.N_ABOVE]
     if last < 0 and n_above == 0:
-        all_below(rules, work, n, low_limit, intervals, out, why, areas, area_why)
-        return flags_of(rules, work, n, n_at, -1, False, False, out, facts)
+        all_below(rules, work, n, seen[codes.LOW_LIMIT], intervals, out, why, areas, area_why)
+        return flags_of(rules, work, n, seen, -1, False, False, out, facts)
 
     chosen, measured = terminal_phase(rules, work, n, n_above, top, out, why, used)
     cmax, tmax = math.nan, math.nan
@@ -285,8 +261,19 @@ def analyse(gathered, length, rules, intervals, work, other, out, why, areas, ar
         cmax, tmax = work[codes.C, top], work[codes.T, top]
         out[codes.CMAX], out[codes.TMAX] = cmax, tmax
         out[codes.CMAX_LOWER] = out[codes.CMAX_UPPER] = cmax
-    first_rise(work, n, n_at, gap, n > 0 and work[codes.SOURCE, 0] < 0.0, out, why)
-    second = cells(rules, work, n_at, cmax, tmax, out, why, facts)
+    second = -1
+    if seen[codes.FIRST_AT] >= 0.0:
+        first_rise(work, n_at, gap, n > 0 and work[codes.SOURCE, 0] < 0.0, seen, out, why)
+        second = cells(rules, work, n_at, seen, cmax, tmax, out, why, facts)
+    else:
+        # Only levels that were put in count: cells have none.
+        give_reason(out, why, codes.TFIRST, codes.TLAG, codes.ALL_BLQ)
+        give_reason(out, why, codes.EXPANSION_RATE, codes.SECOND_PEAK_TIME, codes.ALL_BLQ)
+    if rules.disposition:
+        smallest = math.inf
+        for i in range(n):
+            smallest = min(smallest, work[codes.C, i])
+        out[codes.CMIN] = smallest
 
     if n == 1:
         no_area = codes.ONE_SAMPLE
@@ -306,12 +293,12 @@ def analyse(gathered, length, rules, intervals, work, other, out, why, areas, ar
             why[column] = no_area
     uncertain = (math.inf, -math.inf)
     if n_above > 0:
-        uncertain = hide_above(work, n, n_at, top_limit, measured, out, why)
+        uncertain = hide_above(work, n, n_at, seen[codes.TOP_LIMIT], measured, out, why)
     interval_areas(
         rules, work, other, n_at, n, top, last, anchor, chosen, uncertain, intervals, out, why, areas, area_why
     )
     open_end = above_threshold(rules, work, n, top, n_above, out, why)
-    return flags_of(rules, work, n, n_at, second, chosen, open_end, out, facts)
+    return flags_of(rules, work, n, seen, second, chosen, open_end, out, facts)
 
 
 @jit
@@ -326,7 +313,7 @@ def analyse_all(
     work, other = scratch(samples.time.shape[1]), scratch(samples.time.shape[1])
     row = np.empty(codes.N_PARAMETERS)
     some = np.empty((intervals.shape[0], 4))
-    known = np.empty(codes.N_FACTS)
+    known, seen = np.empty(codes.N_FACTS), np.empty(codes.N_SURVEY)
     for w in range(first, last):
         gathered = gather(samples, rows[w], starts[w], ends[w], rules.peak_errors > 0.0, work)
         flags[w] = analyse(
@@ -336,6 +323,7 @@ def analyse_all(
             intervals,
             work,
             other,
+            seen,
             row,
             why[w],
             some,

@@ -1,4 +1,4 @@
-"""What samples above ULOQ leave unknown, and what stands beside the values: counts, bounds, flags."""
+"""What samples above ULOQ leave unknown, and what stands beside the values: reasons, bounds, flags."""
 
 from __future__ import annotations
 
@@ -7,33 +7,6 @@ import math
 from . import nca_codes as codes
 from .jit import inner
 from .nca_samples import state_at
-
-
-@inner
-def count_samples(work, n_at, facts):
-    """Count the samples by state; return (number above ULOQ, largest LLOQ of the BLQ, largest ULOQ)."""
-    quantified, blq, above = 0, 0, 0
-    low_limit, top_limit = math.nan, math.nan
-    for i in range(n_at):
-        state = work[codes.AT_STATE, i]
-        if state == codes.QUANTIFIED:
-            quantified += 1
-        elif state == codes.BLQ:
-            # The largest limit bounds all samples; one that is unknown leaves no bound.
-            lloq = work[codes.AT_LLOQ, i]
-            if blq == 0 or math.isnan(lloq) or lloq > low_limit:
-                low_limit = lloq
-            blq += 1
-        else:
-            above += 1
-            if not math.isnan(work[codes.AT_LEVEL, i]) and not work[codes.AT_LEVEL, i] <= top_limit:
-                top_limit = work[codes.AT_LEVEL, i]
-    facts[codes.N_SAMPLES], facts[codes.N_QUANTIFIED] = n_at, quantified
-    facts[codes.N_BLQ], facts[codes.N_ABOVE] = blq, above
-    facts[codes.FIRST_TIME] = work[codes.AT_TIME, 0] if n_at > 0 else math.nan
-    facts[codes.LAST_TIME] = work[codes.AT_TIME, n_at - 1] if n_at > 0 else math.nan
-    facts[codes.PEAK_TIME] = math.nan
-    return above, low_limit, top_limit
 
 
 @inner
@@ -120,7 +93,16 @@ def hide_above(work, n, n_at, top_limit, measured, out, why):
 
 
 @inner
-def flags_of(rules, work, n, n_at, second, chosen, open_end, out, facts):
+def imputes(work, n):
+    """Whether a BLQ sample was given a positive level."""
+    found = False
+    for i in range(n):
+        found = found or (work[codes.C, i] > 0.0 and state_at(work, i) == codes.BLQ)
+    return found
+
+
+@inner
+def flags_of(rules, work, n, seen, second, chosen, open_end, out, facts):
     """Return the bits of what a profile cannot say and of the limits that its values miss."""
     flags = 0
     tmax = out[codes.TMAX]
@@ -142,21 +124,16 @@ def flags_of(rules, work, n, n_at, second, chosen, open_end, out, facts):
         flags |= codes.FLAG_RISES_AGAIN
     if out[codes.PERSISTENCE_UPPER] == math.inf:
         flags |= codes.FLAG_STILL_QUANTIFIED
+    if seen[codes.UNKNOWN_LLOQ] != 0.0:
+        flags |= codes.FLAG_LLOQ_UNKNOWN
     if facts[codes.N_ABOVE] > 0:
         flags |= codes.FLAG_ABOVE_ULOQ
     if chosen:
         flags |= codes.FLAG_MANUAL_LINE
     if open_end:
         flags |= codes.FLAG_THRESHOLD_OPEN
-    later = False
-    for i in range(n_at - 1, -1, -1):
-        if math.isnan(work[codes.AT_LLOQ, i]):
-            flags |= codes.FLAG_LLOQ_UNKNOWN
-        if work[codes.AT_STATE, i] != codes.BLQ:
-            later = True
-        elif later and out[codes.TFIRST] < work[codes.AT_TIME, i]:
-            flags |= codes.FLAG_EMBEDDED_BLQ
-    for i in range(n):
-        if work[codes.C, i] > 0.0 and state_at(work, i) == codes.BLQ:
-            flags |= codes.FLAG_IMPUTED
+    if seen[codes.EMBEDDED] != 0.0:
+        flags |= codes.FLAG_EMBEDDED_BLQ
+    if max(rules.value_first, rules.value_middle, rules.value_last) > 0.0 and imputes(work, n):
+        flags |= codes.FLAG_IMPUTED
     return flags

@@ -13,12 +13,6 @@ from .nca_areas import is_log, log_ratio
 
 
 @inner
-def entry(table, p, i):
-    """Return an entry of a table, or its only one where a variable has no values."""
-    return table[p if table.shape[0] > 1 else 0, i if table.shape[1] > 1 else 0]
-
-
-@inner
 def errors_at(work, i):
     """Standard errors of ln level from the wells and from the plate; 0 where unknown or for a BLQ sample."""
     if work[codes.AT_STATE, i] == codes.BLQ:
@@ -127,25 +121,21 @@ def expansion(work, peak, out, why):
 
 
 @inner
-def fold(work, n, cmax, tmax, out, why):
-    """Fold expansion over the first quantified level, and over the LLOQ of a BLQ sample before it."""
-    first, before = -1, -1
-    for i in range(n):
-        if work[codes.AT_STATE, i] == codes.BLQ:
-            before = i
-        else:
-            first = i
-            break
-    if first < 0 or work[codes.AT_STATE, first] == codes.ABOVE or work[codes.AT_TIME, first] >= tmax:
+def fold(work, seen, cmax, tmax, out, why):
+    """Fold expansion over the first quantified level, and over the LLOQ of the BLQ sample before it."""
+    first = int(seen[codes.FIRST_AT])
+    if work[codes.AT_STATE, first] == codes.ABOVE or work[codes.AT_TIME, first] >= tmax:
         why[codes.FOLD_EXPANSION] = codes.PEAK_IS_FIRST
     else:
         out[codes.FOLD_EXPANSION] = cmax / work[codes.AT_LEVEL, first]
-    if before < 0:
+    if first == 0:
         why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BLQ_BEFORE
-    elif math.isnan(work[codes.AT_LLOQ, before]) or work[codes.AT_LLOQ, before] <= 0.0:
-        why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BOUND
+        return
+    lloq = work[codes.AT_LLOQ, first - 1]
+    if lloq > 0.0:
+        out[codes.FOLD_EXPANSION_LOWER] = cmax / lloq
     else:
-        out[codes.FOLD_EXPANSION_LOWER] = cmax / work[codes.AT_LLOQ, before]
+        why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BOUND
 
 
 @inner
@@ -189,34 +179,58 @@ def second_expansion(work, trough, second, out, why):
 
 
 @inner
-def persistence(rules, work, n, out, why):
+def persistence(rules, work, n_at, seen, out, why):
     """Last quantifiable time and the first BLQ sample after it, between which the cells were lost."""
-    lower, upper = 0.0, math.inf
-    seen = False
-    for i in range(n):
-        if work[codes.AT_STATE, i] == codes.BLQ:
-            if upper == math.inf and (seen or work[codes.AT_TIME, i] > 0.0):
-                upper = work[codes.AT_TIME, i]
-        else:
-            seen, lower, upper = True, work[codes.AT_TIME, i], math.inf
-    if not seen and upper == math.inf:
-        why[codes.PERSISTENCE] = why[codes.PERSISTENCE_LOWER] = why[codes.PERSISTENCE_UPPER] = why[codes.TBQL] = (
-            codes.NO_SAMPLE
-        )
-        return
-    out[codes.PERSISTENCE_LOWER], out[codes.PERSISTENCE_UPPER] = lower, upper
-    lost = upper < math.inf
-    out[codes.PERSISTENCE] = lower
-    if lost and rules.persistence == codes.PERSISTENCE_MIDPOINT:
-        out[codes.PERSISTENCE] = (lower + upper) / 2.0
-    elif lost and rules.persistence == codes.PERSISTENCE_FIRST_BLQ:
-        out[codes.PERSISTENCE] = upper
-    if not seen:
+    last, lost = int(seen[codes.LAST_AT]), int(seen[codes.LOST_AT])
+    if last < 0:
+        # Never quantifiable: lost by the first sample after the infusion.
+        lost = 0 if work[codes.AT_TIME, 0] > 0.0 else 1
+        if lost == n_at:
+            for column in range(codes.PERSISTENCE, codes.TBQL + 1):
+                why[column] = codes.NO_SAMPLE
+            return
         why[codes.TBQL] = codes.ALL_BLQ
-    elif lost:
-        out[codes.TBQL] = upper
-    else:
+    lower = work[codes.AT_TIME, last] if last >= 0 else 0.0
+    upper = work[codes.AT_TIME, lost] if lost >= 0 else math.inf
+    out[codes.PERSISTENCE_LOWER], out[codes.PERSISTENCE_UPPER], out[codes.PERSISTENCE] = lower, upper, lower
+    if lost < 0:
         why[codes.TBQL] = codes.STILL_QUANTIFIED
+        return
+    if rules.persistence == codes.PERSISTENCE_MIDPOINT:
+        out[codes.PERSISTENCE] = (lower + upper) / 2.0
+    elif rules.persistence == codes.PERSISTENCE_FIRST_BLQ:
+        out[codes.PERSISTENCE] = upper
+    if last >= 0:
+        out[codes.TBQL] = upper
+
+
+@inner
+def first_rise(work, n_at, gap, anchored, seen, out, why):
+    """Times of the first level and of the sample before the first rise, BLQ as zero.
+
+    `gap` is the time of the first sample without a level: a rise after it may have begun before it.
+    """
+    first = int(seen[codes.FIRST_AT])
+    out[codes.TFIRST] = work[codes.AT_TIME, first]
+    why[codes.TLAG] = codes.NO_RISE
+    upper = first
+    if first == 0 and not anchored:
+        upper = 1
+        while upper < n_at and not (
+            work[codes.AT_STATE, upper] != codes.BLQ
+            and (
+                work[codes.AT_STATE, upper - 1] == codes.BLQ
+                or work[codes.AT_LEVEL, upper] > work[codes.AT_LEVEL, upper - 1]
+            )
+        ):
+            upper += 1
+        if upper == n_at:
+            return
+    if gap < work[codes.AT_TIME, upper]:
+        why[codes.TLAG] = codes.MISSING_BEFORE
+    else:
+        out[codes.TLAG] = work[codes.AT_TIME, upper - 1] if upper > 0 else 0.0
+        why[codes.TLAG] = codes.COMPUTED
 
 
 @inner

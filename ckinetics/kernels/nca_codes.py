@@ -101,6 +101,10 @@ N_PARAMETERS = 58
 # Columns of the table of facts about a profile.
 N_SAMPLES, N_QUANTIFIED, N_BLQ, N_ABOVE, FIRST_TIME, LAST_TIME, PEAK_TIME = range(7)
 N_FACTS = 7
+# What a first look at the usable samples finds: places of the first and last sample that is not BLQ and of the first
+# BLQ one after that (-1 where none), limits, and whether a BLQ sample lies between or an LLOQ is unknown.
+FIRST_AT, LAST_AT, LOST_AT, LOW_LIMIT, TOP_LIMIT, EMBEDDED, UNKNOWN_LLOQ = range(7)
+N_SURVEY = 7
 
 # Reasons why a value is missing; 0 where there is one.
 (
@@ -159,7 +163,8 @@ N_FACTS = 7
 
 # The rules of an analysis, as the kernels take them: a record, which a call passes by its address. `action_…` and
 # `value_…` say what happens to a BLQ sample by position; `imputed_counts` lets a positive value put in for a BLQ sample
-# count as measured; `pknca` does the arithmetic of areas as PKNCA 0.12.1 does.
+# count as measured; `pknca` does the arithmetic of areas as PKNCA 0.12.1 does; `by_hand` and `disposition` say that
+# there are samples chosen by hand, and that cmin is wanted.
 RULES = np.dtype(
     [
         ("method", np.int64),
@@ -193,6 +198,8 @@ RULES = np.dtype(
         ("limit_span", np.float64),
         ("limit_points", np.int64),
         ("peaks_from", np.float64),
+        ("by_hand", np.bool_),
+        ("disposition", np.bool_),
     ]
 )
 
@@ -235,12 +242,15 @@ class Samples(NamedTuple):
     OWN,
     MARK,
     LINE_FIT,
-    LINE_SLOPE,
+    LINE_STY,
+    LINE_STT,
     LINE_TIME,
     LINE_LOG,
     LINE_R2,
     LINE_FIRST,
-) = range(22)
-N_ROWS = 22
+    INVERSE,  # 1/k for a line through k samples, and the factor of 1 - R² in its adjusted R²
+    ADJUSTMENT,
+) = range(25)
+N_ROWS = 25
 # The rows that a second cleaned profile of the same usable samples needs for itself.
 FIRST_CLEAN_ROW = T

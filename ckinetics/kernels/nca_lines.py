@@ -33,7 +33,7 @@ def terminal_line(rules, work, n, top, chosen):
         if mark == codes.EXCLUDED or (chosen and mark != codes.INCLUDED):
             continue
         count += 1
-        share = 1.0 / count
+        share = work[codes.INVERSE, count]
         dt, dy = work[codes.T, i] - mean_t, work[codes.Y, i] - mean_y
         mean_t += dt * share
         mean_y += dy * share
@@ -43,10 +43,10 @@ def terminal_line(rules, work, n, top, chosen):
         if count < least:
             continue
         r2 = sty * sty / (stt * syy) if syy > 0.0 else 0.0
-        fit = adjusted(r2, count)
+        fit = 1.0 - (1.0 - r2) * work[codes.ADJUSTMENT, count]
         if fit > best and (sty < 0.0 or not rules.discard_rising):
             best = fit
-        work[codes.LINE_FIT, count], work[codes.LINE_SLOPE, count] = fit, sty / stt
+        work[codes.LINE_FIT, count], work[codes.LINE_STY, count], work[codes.LINE_STT, count] = fit, sty, stt
         work[codes.LINE_TIME, count], work[codes.LINE_LOG, count] = mean_t, mean_y
         work[codes.LINE_R2, count], work[codes.LINE_FIRST, count] = r2, i
     if count < least:
@@ -56,10 +56,10 @@ def terminal_line(rules, work, n, top, chosen):
         fit = work[codes.LINE_FIT, k]
         # Two points have no adjusted R²: they make a line only where there is no longer window.
         good = chosen or fit > best - rules.tolerance or (k == 2 and best == -math.inf)
-        if work[codes.LINE_SLOPE, k] < 0.0 and good:
+        if work[codes.LINE_STY, k] < 0.0 and good:
             size = k
     if size == 0:
         return codes.NO_DECLINE, -1, math.nan, math.nan, 0, math.nan
-    first, slope = int(work[codes.LINE_FIRST, size]), work[codes.LINE_SLOPE, size]
+    first, slope = int(work[codes.LINE_FIRST, size]), work[codes.LINE_STY, size] / work[codes.LINE_STT, size]
     intercept = work[codes.LINE_LOG, size] - slope * work[codes.LINE_TIME, size]
     return codes.COMPUTED, first, -slope, intercept, size, work[codes.LINE_R2, size]

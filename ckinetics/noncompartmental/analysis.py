@@ -279,7 +279,8 @@ def analyse(
     spans = settings.spans
     tables = empty_tables(len(windows.rows), len(spans), samples.time.shape[1])
     peak_errors = settings.peak_errors if has_errors(samples) else 0.0
-    rules = kernel_rules(settings.rules, vars(settings) | {"peak_errors": peak_errors}, settings.limits)
+    seen = {"peak_errors": peak_errors, "by_hand": selection is not None}
+    rules = kernel_rules(settings.rules, vars(settings) | seen, settings.limits)
 
     def work(first: int, last: int) -> None:
         kernel.analyse_all(

@@ -259,6 +259,8 @@ def kernel_rules(rules: Preset, options: Mapping[str, Any], limits: Limits) -> n
         "limit_span": float(limits.span_ratio),
         "limit_points": int(limits.n_points),
         "peaks_from": float(options["peaks_from"]),
+        "by_hand": bool(options["by_hand"]),
+        "disposition": bool(options["disposition"]),
     }
     record = np.zeros((), dtype=codes.RULES)
     for name, value in fields.items():
