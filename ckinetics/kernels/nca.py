@@ -12,7 +12,7 @@ import numpy as np
 
 from . import nca_codes as codes
 from .jit import inner, jit
-from .nca_areas import interval_area, interval_by_points, segment_area, ties_in_log, total_areas
+from .nca_areas import interval_area, interval_by_points, ties_in_log, total_areas
 from .nca_bounds import all_below, flags_of, give_reason, hide_above
 from .nca_cells import (
     above_threshold,
@@ -25,7 +25,7 @@ from .nca_cells import (
     turning_points,
 )
 from .nca_lines import adjusted, terminal_line
-from .nca_samples import clean, gather, scratch, state_at, survey
+from .nca_samples import clean, ends_of, gather, scratch, state_at, survey
 
 
 @inner
@@ -99,9 +99,8 @@ def area_to_infinity(clast, t_last, area, moment, out, auc, pct, aumc, mrt):
 
 
 @inner
-def whole_areas(rules, work, n, top, last, out, why):
+def whole_areas(work, n, last, area, moment, out, why):
     """Areas, moments and mean times of the whole window."""
-    area, moment = total_areas(rules.method, work, top, 0, last)
     out[codes.AUC_LAST] = out[codes.AUC_LAST_LOWER] = area
     out[codes.AUMC_LAST] = moment
     area_all, moment_all = area, moment
@@ -118,7 +117,7 @@ def whole_areas(rules, work, n, top, last, out, why):
     if area > 0.0:
         out[codes.MRT_LAST] = moment / area
         if work[codes.SOURCE, 0] < 0.0:
-            out[codes.AUC_PCT_ANCHOR] = 100.0 * segment_area(rules.method, work, 0, top == 0) / area
+            out[codes.AUC_PCT_ANCHOR] = 100.0 * work[codes.SEGMENT, 0] / area
     else:
         why[codes.MRT_LAST] = codes.NO_AREA
     if why[codes.LAMBDA_Z] != codes.COMPUTED:
@@ -152,7 +151,7 @@ def copy_usable(work, other, n_at):
 @inner
 def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     """Terminal line of an interval's own samples, as PKNCA takes it; return (reason, rate, intercept)."""
-    m, top, _ = clean(rules, work, n_at, start, end, anchored, level)
+    m, top, _ = clean(rules, work, n_at, start, end, anchored, level, ends_of(work, n_at, start, end))
     if top < 0:
         return codes.TOO_FEW_POINTS, math.nan, math.nan
     reason, _, rate, intercept, _, _ = terminal_line(rules, work, m, top - 1 if rules.tmax_in_line else top, chosen)
@@ -239,6 +238,8 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
     for k in range(intervals.shape[0]):
         for part in range(4):
             areas[k, part] = math.nan
+    for i in range(used.size):
+        used[i] = 0
     survey(work, n_at, facts, seen)
     baseline_of(rules, work, before, out, why)
     if n_at == 0:
@@ -249,7 +250,12 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
         return 0
     persistence(rules, work, n_at, seen, out, why)
     anchor = anchor_of(rules, work, before, positive, out, why)
-    n, top, last = clean(rules, work, n_at, 0.0, math.inf, anchor[0], anchor[1])
+    ends = (math.inf, -math.inf, math.inf)
+    if rules.axis == codes.AXIS_TMAX:
+        ends = ends_of(work, n_at, 0.0, math.inf)
+    elif seen[codes.FIRST_AT] >= 0.0:
+        ends = (work[codes.AT_TIME, int(seen[codes.FIRST_AT])], work[codes.AT_TIME, int(seen[codes.LAST_AT])], math.inf)
+    n, top, last = clean(rules, work, n_at, 0.0, math.inf, anchor[0], anchor[1], ends)
     n_above = facts[codes.N_ABOVE]
     if last < 0 and n_above == 0:
         all_below(rules, work, n, seen[codes.LOW_LIMIT], intervals, out, why, areas, area_why)
@@ -275,6 +281,7 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
             smallest = min(smallest, work[codes.C, i])
         out[codes.CMIN] = smallest
 
+    area, moment = total_areas(rules.method, work, top, 0, max(last, 0))
     if n == 1:
         no_area = codes.ONE_SAMPLE
     elif n == 0 or work[codes.T, 0] > 0.0:
@@ -283,7 +290,7 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
         no_area = codes.TIE_IN_LOG
     else:
         no_area = codes.COMPUTED
-        whole_areas(rules, work, n, top, last, out, why)
+        whole_areas(work, n, last, area, moment, out, why)
         out[codes.CAV] = out[codes.AUC_LAST] / length
         if math.isinf(length) and not rules.pknca:  # PKNCA divides by the infinite length
             give_reason(out, why, codes.CAV, codes.CAV, codes.NO_END)
@@ -311,9 +318,12 @@ def analyse_all(
     (interval, 4, window), `area_why` (window, interval), `used` (window, sample), `facts` (fact, window).
     """
     work, other = scratch(samples.time.shape[1]), scratch(samples.time.shape[1])
-    row = np.empty(codes.N_PARAMETERS)
+    row, facts_row = np.empty(codes.N_PARAMETERS), np.empty(codes.N_FACTS)
     some = np.empty((intervals.shape[0], 4))
-    known, seen = np.empty(codes.N_FACTS), np.empty(codes.N_SURVEY)
+    why_row = np.empty(codes.N_PARAMETERS, dtype=np.int8)
+    used_row = np.empty(samples.time.shape[1], dtype=np.int8)
+    some_why = np.empty(intervals.shape[0], dtype=np.int8)
+    seen = np.empty(codes.N_SURVEY)
     for w in range(first, last):
         gathered = gather(samples, rows[w], starts[w], ends[w], rules.peak_errors > 0.0, work)
         flags[w] = analyse(
@@ -325,16 +335,21 @@ def analyse_all(
             other,
             seen,
             row,
-            why[w],
+            why_row,
             some,
-            area_why[w],
-            used[w],
-            known,
+            some_why,
+            used_row,
+            facts_row,
         )
         for column in range(codes.N_PARAMETERS):
             out[column, w] = row[column]
+        for column in range(codes.N_PARAMETERS):
+            why[w, column] = why_row[column]
+        for i in range(used_row.size):
+            used[w, i] = used_row[i]
+        for fact in range(codes.N_FACTS):
+            facts[fact, w] = facts_row[fact]
         for k in range(intervals.shape[0]):
+            area_why[w, k] = some_why[k]
             for part in range(4):
                 areas[k, part, w] = some[k, part]
-        for fact in range(codes.N_FACTS):
-            facts[fact, w] = known[fact]

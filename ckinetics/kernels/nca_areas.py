@@ -34,16 +34,6 @@ def log_ratio(work, i):
 
 
 @inner
-def segment_area(method, work, i, after_tmax):
-    """Area of a segment."""
-    c1, c2 = work[codes.C, i], work[codes.C, i + 1]
-    width = work[codes.T, i + 1] - work[codes.T, i]
-    if is_log(method, c1, c2, after_tmax):
-        return width * (c2 - c1) / log_ratio(work, i)
-    return width * (c1 + c2) / 2.0
-
-
-@inner
 def log_moment(t1, c1, c2, width, ratio, area):
     """Area under t·c of a log segment whose area is known; its closed form cancels for small ratios."""
     if abs(ratio) >= 0.3:
@@ -57,7 +47,7 @@ def log_moment(t1, c1, c2, width, ratio, area):
 
 @inner
 def total_areas(method, work, top, first, last):
-    """Area and moment from place `first` to place `last`."""
+    """Area and moment from place `first` to place `last`; keeps the area of each segment for intervals."""
     area, moment = 0.0, 0.0
     for i in range(first, last):
         t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -69,6 +59,7 @@ def total_areas(method, work, top, first, last):
         else:
             part = width * (c1 + c2) / 2.0
             moment += width * (c1 * t1 + c2 * work[codes.T, i + 1]) / 2.0
+        work[codes.SEGMENT, i] = part
         area += part
     return area, moment
 
@@ -99,20 +90,19 @@ def part_of_segment(method, work, i, low, high, after_tmax):
 def between(method, work, n, top, start, end):
     """Area from `start` to `end` inside the cleaned samples, interpolating by the method.
 
-    Returns the area and its part between samples that lie in the interval.
+    `total_areas` was there before. Returns the area and its part between samples that lie in the interval.
     """
     total, observed = 0.0, 0.0
     for i in range(n - 1):
         low, high = work[codes.T, i], work[codes.T, i + 1]
         if high <= start or low >= end:
             continue
-        after = top >= 0 and i >= top
         if low >= start and high <= end:
-            part = segment_area(method, work, i, after)
+            part = work[codes.SEGMENT, i]
             if work[codes.SOURCE, i] >= 0.0:
                 observed += part
         else:
-            part = part_of_segment(method, work, i, max(low, start), min(high, end), after)
+            part = part_of_segment(method, work, i, max(low, start), min(high, end), top >= 0 and i >= top)
         total += part
     return total, observed
 

@@ -222,8 +222,8 @@ class Samples(NamedTuple):
 
 # Rows of the scratch of one profile, (row, place). The usable samples in the window come first (AT_*, in order of time
 # from the start of the window; AT_LOG is the logarithm of the level, or of the limit that bounds it), then the cleaned
-# ones (T, C, Y = ln C, SOURCE a place among the usable ones or -1, OWN whether measured), then the windows of the
-# terminal line by their number of samples.
+# ones (T, C, Y = ln C, SOURCE a place among the usable ones or -1, OWN whether measured, SEGMENT the area up to the
+# next), then the windows of the terminal line by their number of samples.
 (
     AT_TIME,
     AT_LEVEL,
@@ -241,6 +241,7 @@ class Samples(NamedTuple):
     SOURCE,
     OWN,
     MARK,
+    SEGMENT,
     LINE_FIT,
     LINE_STY,
     LINE_STT,
@@ -250,7 +251,7 @@ class Samples(NamedTuple):
     LINE_FIRST,
     INVERSE,  # 1/k for a line through k samples, and the factor of 1 - R² in its adjusted R²
     ADJUSTMENT,
-) = range(25)
-N_ROWS = 25
+) = range(26)
+N_ROWS = 26
 # The rows that a second cleaned profile of the same usable samples needs for itself.
 FIRST_CLEAN_ROW = T

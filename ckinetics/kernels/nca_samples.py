@@ -163,21 +163,27 @@ def state_at(work, i):
 
 
 @inner
-def clean(rules, work, n_at, start, end, anchored, anchor_level):
-    """Fill the cleaned profile from the usable samples in [start, end], BLQ by rule.
-
-    Returns how many there are, and the places of the largest and of the last level that counts (-1 where none does).
-    """
+def ends_of(work, n_at, start, end):
+    """Return the times in [start, end] of the first and last sample that is not BLQ, and of the largest level."""
     first, last, peak, tmax = math.inf, -math.inf, -math.inf, math.inf
     for i in range(n_at):
         t = work[codes.AT_TIME, i]
         if t < start or t > end or work[codes.AT_STATE, i] == codes.BLQ:
             continue
-        if first == math.inf:
-            first = t
-        last = t
+        first, last = min(first, t), t
         if work[codes.AT_STATE, i] == codes.QUANTIFIED and work[codes.AT_LEVEL, i] > peak:
             peak, tmax = work[codes.AT_LEVEL, i], t
+    return first, last, tmax
+
+
+@inner
+def clean(rules, work, n_at, start, end, anchored, anchor_level, ends):
+    """Fill the cleaned profile from the usable samples in [start, end], BLQ by rule.
+
+    `ends` are the times that `ends_of` finds. Returns how many samples there are, and the places of the largest and of
+    the last level that counts (-1 where none does).
+    """
+    first, last, tmax = ends
     n, trailing = 0, 0
     top, ending, largest = -1, -1, 0.0
     for i in range(n_at):
