@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import getpass
 import hashlib
 import importlib.metadata
@@ -155,17 +156,76 @@ def _attrs_json(attrs: Mapping[Any, Any]) -> str:
     return settings_json({str(key): value for key, value in attrs.items() if key not in VOLATILE_ATTRS})
 
 
-def _bytes_of(values: np.ndarray) -> Iterator[bytes]:
+# Numbers are hashed in blocks that stay in the processor's cache.
+_BLOCK = 1 << 17
+
+
+def _bytes_of(values: np.ndarray) -> Iterator[bytes | memoryview]:
+    """Yield what an array holds; one value that fills the whole array is yielded once, after a word that says so."""
     if values.dtype.kind in "OUS":
-        words = values.ravel().tolist()
-        if not all(type(item) is str for item in words):
-            words = [str(item) for item in words]
-        # Lengths and text together say where each word ends.
-        yield np.fromiter(map(len, words), dtype=np.int64, count=len(words)).tobytes()
-        yield "".join(words).encode()
-    elif values.dtype.kind == "f":
-        # One NaN and one zero: bit patterns that compare alike hash alike.
-        clean = np.where(np.isnan(values), np.nan, values) + 0.0
-        yield np.ascontiguousarray(clean).tobytes()
-    else:
-        yield np.ascontiguousarray(values).tobytes()
+        yield from _bytes_of_words(values)
+        return
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if flat.dtype.kind == "M":
+        flat = flat.view(np.int64)
+    if _is_constant(flat):
+        yield b"constant"
+        yield _canonical(flat[:1]).tobytes()
+        return
+    for start in range(0, flat.size, _BLOCK):
+        yield _canonical(flat[start : start + _BLOCK]).data
+
+
+def _canonical(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers with one NaN and one zero: what compares alike hashes alike."""
+    if numbers.dtype.kind != "f":
+        return numbers
+    clean = numbers + 0.0
+    clean[np.isnan(clean)] = np.nan
+    return clean
+
+
+def _is_constant(flat: np.ndarray) -> bool:
+    if flat.size < 2:
+        return False
+    first = _canonical(flat[:1]).tobytes()
+    if _canonical(flat[-1:]).tobytes() != first or _canonical(flat[flat.size // 2 :][:1]).tobytes() != first:
+        return False
+    # For numbers, equality; for NaN, that all are.
+    empty = flat.dtype.kind == "f" and np.isnan(flat[0])
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK]
+        if not (np.isnan(block) if empty else block == flat[0]).all():
+            return False
+    return True
+
+
+def _bytes_of_words(values: np.ndarray) -> Iterator[bytes]:
+    if values.size > 1 and _same_object(values):
+        yield from _constant_word(str(values.flat[0]))
+        return
+    words = values.ravel().tolist()
+    if not all(type(item) is str for item in words):
+        words = [str(item) for item in words]
+    if len(words) > 1 and words[0] == words[-1] and len(set(words)) == 1:
+        yield from _constant_word(words[0])
+        return
+    # Lengths and text together say where each word ends.
+    yield np.fromiter(map(len, words), dtype=np.int64, count=len(words)).tobytes()
+    yield "".join(words).encode()
+
+
+def _constant_word(word: str) -> Iterator[bytes]:
+    yield b"constant"
+    yield word.encode()
+
+
+def _same_object(values: np.ndarray) -> bool:
+    """Whether an array of objects holds one object throughout, as a variable of words that nobody gave does.
+
+    The references themselves are compared: millions of words would take seconds to look at one by one.
+    """
+    if values.dtype.kind != "O" or not values.flags.c_contiguous:
+        return False
+    references = np.ctypeslib.as_array((ctypes.c_ssize_t * values.size).from_address(values.ctypes.data))
+    return bool((references == references[0]).all())

@@ -211,6 +211,7 @@ class Samples(NamedTuple):
     level: np.ndarray
     status: np.ndarray
     excluded: np.ndarray
+    lod: np.ndarray
     lloq: np.ndarray
     uloq: np.ndarray
     se_well: np.ndarray

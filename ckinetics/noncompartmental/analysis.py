@@ -315,7 +315,7 @@ def analyse(
     if settings.tobit:
         result = add_tobit(result, samples, windows, rules, threads, unit)
     if settings.uncertainty is not None:
-        result = add_uncertainty(result, samples, windows, rules, settings.uncertainty, threads, unit)
+        result = add_uncertainty(result, samples, windows, rules, settings.uncertainty, threads)
     return add_ratios(result)
 
 

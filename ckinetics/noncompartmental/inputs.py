@@ -56,6 +56,7 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
         level=table("level", np.float64, np.nan),
         status=table("status", np.int8, -1),
         excluded=table("excluded", np.int8, 0),
+        lod=table("lod", np.float64, np.nan),
         lloq=table("lloq", np.float64, np.nan),
         uloq=table("uloq", np.float64, np.nan),
         se_well=errors("se_well"),

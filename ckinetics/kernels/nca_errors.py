@@ -1,0 +1,275 @@
+"""Uncertainty of an analysis that comes from the assay: by the delta method and by a parametric bootstrap.
+
+A level's error is normal in its logarithm: ``se_well`` of its own and ``se_plate`` shared by all samples of a plate.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import nca_codes as codes
+from .jit import inner, jit
+from .nca import analyse
+from .nca_samples import gather, scratch
+from .random import normals, uniforms
+
+# Columns of an analysis that get standard errors; interval areas follow them. Cmax is the level at the observed Tmax.
+ESTIMATES = (codes.CMAX, codes.AUC_LAST, codes.AUC_INF_OBS, codes.LAMBDA_Z, codes.HALF_LIFE)
+N_ESTIMATES = len(ESTIMATES)
+_STEP = 1e-4
+# Rows of a profile's saved samples.
+_LEVEL, _LOG, _STATE, _WELL, _PLATE, _SHARED = range(6)
+
+
+@inner
+def save_samples(work, n_at, kept):
+    """Save levels, states and errors; return (whether every quantified level has an error, mean error)."""
+    known, count, total = True, 0, 0.0
+    for i in range(n_at):
+        kept[_LEVEL, i], kept[_LOG, i] = work[codes.AT_LEVEL, i], work[codes.AT_LOG, i]
+        kept[_STATE, i], kept[_SHARED, i] = work[codes.AT_STATE, i], work[codes.AT_PLATE, i]
+        well, plate = work[codes.AT_SE_WELL, i], work[codes.AT_SE_PLATE, i]
+        plate = 0.0 if math.isnan(plate) else plate
+        kept[_WELL, i], kept[_PLATE, i] = well, plate
+        if work[codes.AT_STATE, i] == codes.QUANTIFIED:
+            known = known and not math.isnan(well)
+            count += 1
+            total += math.sqrt(well * well + plate * plate)
+    return known, total / count if count > 0 else math.nan
+
+
+@inner
+def restore(work, n_at, kept):
+    """Give the samples their levels and states again."""
+    for i in range(n_at):
+        work[codes.AT_LEVEL, i], work[codes.AT_LOG, i] = kept[_LEVEL, i], kept[_LOG, i]
+        work[codes.AT_STATE, i] = kept[_STATE, i]
+
+
+@inner
+def place_of_peak(work, n_at, tmax):
+    """Place of the sample at Tmax, -1 where there is none."""
+    found = -1
+    for i in range(n_at):
+        if work[codes.AT_TIME, i] == tmax:
+            found = i
+    return found
+
+
+@inner
+def take(out, areas, peak_level, estimates):
+    """Copy the estimates from an analysis."""
+    estimates[0] = peak_level
+    for k in range(1, N_ESTIMATES):
+        estimates[k] = out[ESTIMATES[k]]
+    for k in range(areas.shape[0]):
+        estimates[N_ESTIMATES + k] = areas[k, 0]
+
+
+@inner
+def shifted(gathered, length, rules, intervals, work, scratches, i, step, kept, peak, estimates):
+    """Analyse with one level moved by a step of its logarithm."""
+    other, seen, out, why, areas, area_why, used, facts = scratches
+    work[codes.AT_LOG, i] = kept[_LOG, i] + step
+    work[codes.AT_LEVEL, i] = math.exp(kept[_LOG, i] + step)
+    analyse(gathered, length, rules, intervals, work, other, seen, out, why, areas, area_why, used, facts)
+    take(out, areas, work[codes.AT_LEVEL, peak] if peak >= 0 else math.nan, estimates)
+    work[codes.AT_LEVEL, i], work[codes.AT_LOG, i] = kept[_LEVEL, i], kept[_LOG, i]
+
+
+@inner
+def delta_errors(gathered, length, rules, intervals, work, scratches, kept, tmax, gradient, low, high, errors):
+    """Standard errors by the delta method, with the samples of the terminal line held; BLQ samples are held too."""
+    n_at = gathered[0]
+    size = N_ESTIMATES + intervals.shape[0]
+    peak = place_of_peak(work, n_at, tmax)
+    for i in range(n_at):
+        for k in range(size):
+            gradient[k, i] = 0.0
+        if kept[_STATE, i] == codes.QUANTIFIED:
+            shifted(gathered, length, rules, intervals, work, scratches, i, -_STEP, kept, peak, low)
+            shifted(gathered, length, rules, intervals, work, scratches, i, _STEP, kept, peak, high)
+            for k in range(size):
+                gradient[k, i] = (high[k] - low[k]) / (2.0 * _STEP)
+    for k in range(size):
+        variance = 0.0
+        for i in range(n_at):
+            if kept[_STATE, i] != codes.QUANTIFIED:
+                continue
+            variance += (gradient[k, i] * kept[_WELL, i]) ** 2
+            # What a plate shares adds up before it is squared; each plate is summed at its first sample.
+            first, shared = True, gradient[k, i] * kept[_PLATE, i]
+            for j in range(n_at):
+                if j == i or kept[_STATE, j] != codes.QUANTIFIED or kept[_SHARED, i] < 0.0:
+                    continue
+                if kept[_SHARED, j] == kept[_SHARED, i]:
+                    first = first and j > i
+                    shared += gradient[k, j] * kept[_PLATE, j]
+            if first:
+                variance += shared * shared
+        errors[k] = math.sqrt(variance)
+
+
+@inner
+def redraw(samples, p, work, n_at, kept, typical, stream, draw, seed):
+    """Draw every level anew: a quantified one about itself, a BLQ one from below its limit, then measured.
+
+    The true level of a BLQ sample is uniform between 0 (LOD where the target was seen) and LLOQ (LOD where it was
+    not); its measurement has the profile's mean error. Whatever falls below its LLOQ is BLQ.
+    """
+    for i in range(n_at):
+        state = kept[_STATE, i]
+        if state == codes.ABOVE:
+            continue
+        own, spare = normals(stream, draw, 2 * i, seed)
+        shared = spare
+        if kept[_SHARED, i] >= 0.0:
+            shared, _ = normals(stream, draw, (1 << 20) + int(kept[_SHARED, i]), seed)
+        lloq = work[codes.AT_LLOQ, i]
+        if state == codes.QUANTIFIED:
+            log = kept[_LOG, i] + kept[_WELL, i] * own + kept[_PLATE, i] * shared
+        else:
+            low, high = blq_range(samples, p, int(work[codes.AT_SAMPLE, i]), lloq)
+            if math.isnan(high):
+                continue
+            share, _ = uniforms(stream, draw, 2 * i + 1, seed)
+            log = math.log(low + (high - low) * share) + typical * own
+        level = math.exp(log)
+        if level < lloq:
+            work[codes.AT_STATE, i], work[codes.AT_LEVEL, i] = codes.BLQ, math.nan
+            work[codes.AT_LOG, i] = math.log(lloq)
+        else:
+            work[codes.AT_STATE, i], work[codes.AT_LEVEL, i], work[codes.AT_LOG, i] = codes.QUANTIFIED, level, log
+
+
+@inner
+def blq_range(samples, p, i, lloq):
+    """Bounds of a BLQ sample's true level, by its status; the upper one is NaN where nothing is known."""
+    status = samples.status[p, i]
+    row = p if samples.lod.shape[0] > 1 else 0
+    lod = samples.lod[row, i if samples.lod.shape[1] > 1 else 0]
+    if math.isnan(lod) or not lod < lloq:
+        return 0.0, lloq
+    if status == 0:
+        return 0.0, lod
+    return (lod, lloq) if status == 1 else (0.0, lloq)
+
+
+@inner
+def summarise(draws, count, estimate, low_z, high_z, result):
+    """Standard deviation and bias-corrected percentile interval (Efron 1981) of sorted draws; NaN go last."""
+    mean, square = 0.0, 0.0
+    below = 0.0
+    for d in range(count):
+        mean += draws[d]
+        below += 1.0 if draws[d] < estimate else 0.5 if draws[d] == estimate else 0.0
+    mean /= count
+    for d in range(count):
+        square += (draws[d] - mean) ** 2
+    result[0] = math.sqrt(square / (count - 1))
+    share = min(max(below / count, 0.5 / count), 1.0 - 0.5 / count)
+    bias = normal_quantile(share)
+    for side in range(2):
+        z = 2.0 * bias + (low_z if side == 0 else high_z)
+        place = 0.5 * math.erfc(-z / math.sqrt(2.0)) * (count - 1)
+        lower = min(int(place), count - 2)
+        result[1 + side] = draws[lower] + (place - lower) * (draws[lower + 1] - draws[lower])
+
+
+@inner
+def normal_quantile(p):
+    """Quantile of the standard normal distribution, by Newton's method from a first guess."""
+    z = 0.0
+    for _ in range(60):
+        error = 0.5 * math.erfc(-z / math.sqrt(2.0)) - p
+        density = math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+        step = error / density
+        step /= 1.0 + 0.5 * z * step
+        z -= step
+        if abs(step) < 1e-14:
+            break
+    return z
+
+
+@jit
+def uncertainty_all(
+    samples, rows, starts, ends, rules, intervals, first, last, estimates, tmax, used, streams, seed, n_draws, quantile,
+    delta, why, boot, boot_why,
+):  # fmt: skip
+    """Standard errors and intervals of the windows from `first` to before `last`.
+
+    `estimates` (window, estimate) are the values of the analysis, `used` its samples of the terminal line. `delta`
+    (window, estimate) gets standard errors; `boot` (window, estimate, 3) standard errors and interval ends of
+    `n_draws` resampled profiles, with `boot_why`; without draws it is left alone.
+    """
+    width = samples.time.shape[1]
+    size = N_ESTIMATES + intervals.shape[0]
+    work, other, kept = scratch(width), scratch(width), np.empty((6, width + 1))
+    out, why_row = np.empty(codes.N_PARAMETERS), np.empty(codes.N_PARAMETERS, dtype=np.int8)
+    areas, area_why = np.empty((intervals.shape[0], 4)), np.empty(intervals.shape[0], dtype=np.int8)
+    used_row, facts, seen = np.empty(width, dtype=np.int8), np.empty(codes.N_FACTS), np.empty(codes.N_SURVEY)
+    scratches = (other, seen, out, why_row, areas, area_why, used_row, facts)
+    gradient, low, high, errors = np.empty((size, width + 1)), np.empty(size), np.empty(size), np.empty(size)
+    draws, result = np.empty((size, max(n_draws, 1))), np.empty(3)
+    for w in range(first, last):
+        p, length = rows[w], ends[w] - starts[w]
+        gathered = gather(samples, p, starts[w], ends[w], True, work)
+        n_at = gathered[0]
+        known, typical = save_samples(work, n_at, kept)
+        reason = codes.COMPUTED if known else codes.NO_STANDARD_ERROR
+        peak = place_of_peak(work, n_at, tmax[w])
+        if n_draws == 0 and known:
+            for i in range(n_at):
+                if used[w, int(work[codes.AT_SAMPLE, i])] == 1:
+                    work[codes.AT_MARK, i] = codes.INCLUDED
+            delta_errors(
+                gathered, length, rules, intervals, work, scratches, kept, tmax[w], gradient, low, high, errors
+            )
+        if n_draws > 0 and known and not math.isnan(typical):
+            for d in range(n_draws):
+                restore(work, n_at, kept)
+                redraw(samples, p, work, n_at, kept, typical, streams[w], d, seed)
+                analyse(
+                    gathered,
+                    length,
+                    rules,
+                    intervals,
+                    work,
+                    other,
+                    seen,
+                    out,
+                    why_row,
+                    areas,
+                    area_why,
+                    used_row,
+                    facts,
+                )
+                level = math.nan
+                if peak >= 0 and work[codes.AT_STATE, peak] == codes.QUANTIFIED:
+                    level = work[codes.AT_LEVEL, peak]
+                take(out, areas, level, low)
+                for k in range(size):
+                    draws[k, d] = low[k]
+        for k in range(size):
+            there = not math.isnan(estimates[w, k])
+            if n_draws == 0:
+                why[w, k] = reason
+                delta[w, k] = errors[k] if there and known else math.nan
+                continue
+            for part in range(3):
+                boot[w, k, part] = math.nan
+            boot_why[w, k] = reason
+            if not (there and known):
+                continue
+            column = np.sort(draws[k])
+            count = 0
+            while count < n_draws and not math.isnan(column[count]):
+                count += 1
+            if 2 * count < n_draws or count < 2:
+                boot_why[w, k] = codes.TOO_FEW_DRAWS
+                continue
+            summarise(column, count, estimates[w, k], -quantile, quantile, result)
+            for part in range(3):
+                boot[w, k, part] = result[part]
