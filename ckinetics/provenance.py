@@ -205,7 +205,7 @@ def _bytes_of_words(values: np.ndarray) -> Iterator[bytes]:
         yield from _constant_word(str(values.flat[0]))
         return
     words = values.ravel().tolist()
-    if not all(type(item) is str for item in words):
+    if set(map(type, words)) - {str}:
         words = [str(item) for item in words]
     if len(words) > 1 and words[0] == words[-1] and len(set(words)) == 1:
         yield from _constant_word(words[0])

@@ -93,8 +93,8 @@ def line_through(work, first, last, until):
             continue
         count += 1
         dt = t - mean_t
-        mean_t += dt / count
-        mean_y += (work[codes.AT_LOG, i] - mean_y) / count
+        mean_t += dt * work[codes.INVERSE, count]
+        mean_y += (work[codes.AT_LOG, i] - mean_y) * work[codes.INVERSE, count]
         stt += dt * (t - mean_t)
         sty += dt * (work[codes.AT_LOG, i] - mean_y)
         low = t if count == 1 else low

@@ -29,9 +29,10 @@ def terminal_line(rules, work, n, top, chosen):
     for i in range(n - 1, -1 if chosen else top, -1):
         if work[codes.OWN, i] == 0.0:
             continue
-        mark = work[codes.MARK, i]
-        if mark == codes.EXCLUDED or (chosen and mark != codes.INCLUDED):
-            continue
+        if rules.by_hand:
+            mark = work[codes.MARK, i]
+            if mark == codes.EXCLUDED or (chosen and mark != codes.INCLUDED):
+                continue
         count += 1
         share = work[codes.INVERSE, count]
         dt, dy = work[codes.T, i] - mean_t, work[codes.Y, i] - mean_y

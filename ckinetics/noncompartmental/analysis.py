@@ -326,9 +326,10 @@ def _doses(
         if dose is not None:
             raise InputError("the profiles have no dim 'patient' that a dose could belong to")
         return None
-    patients = [str(name) for name in profiles["patient"].values.tolist()] if "patient" in profiles.coords else []
-    if not patients:
+    known = isinstance(data, xr.DataTree) and "dose_received" in data.data_vars
+    if "patient" not in profiles.coords or (dose is None and infusions is None and not known):
         return None
+    patients = [str(name) for name in profiles["patient"].values.tolist()]
     table = infusion_table(profiles, infusions) if infusions is not None else None
     return find_dose(data, dose, table, patients, first=not each)
 

@@ -89,8 +89,7 @@ def build_result(
         variables[name] = ((*dims, "interval"), areas[position], {"long_name": meaning, "units": "%"})
     for position, (name, (meaning, units)) in enumerate(PER_PROFILE.items()):
         variables[name] = (dims, tables.facts[position].reshape(shape), {"long_name": meaning, "units": units})
-    keep = [position for position, name in enumerate(PARAMETERS) if name in shown]
-    why = tables.why if len(keep) == len(PARAMETERS) else tables.why[:, keep]
+    why = tables.why[:, : len(shown)]  # what is shown on demand only comes last
     variables["reason_code"] = (
         (*dims, "parameter"),
         why.reshape(*shape, len(shown)),
