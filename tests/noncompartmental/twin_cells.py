@@ -95,7 +95,7 @@ def line_of_cells(names: tuple[str, ...], samples: list[Sample], answer: Answer)
     if len(samples) < 2:
         return NAN
     line = fit([Point(s.time, s.level, True, s) for s in samples])
-    answer.note(line.slope * (samples[-1].time - samples[0].time) or INF)  # a plateau is exactly flat to both
+    answer.note(line.margin)
     answer.condition = max(answer.condition, line.condition)
     return line.slope
 

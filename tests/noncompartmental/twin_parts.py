@@ -65,7 +65,7 @@ class Line:
     r_squared: float = NAN
     points: list[Point] = field(default_factory=list)
     by_hand: bool = False
-    margin: float = INF  # by how much the choice of its samples would have to move to become another
+    margin: float = INF  # by how much its fall, or what chose it among others, would have to change for another line
     condition: float = 1.0  # loss of digits in its slope: sum of |terms| over |sum|
 
     @property
@@ -246,8 +246,10 @@ def anchor_of(rules: Preset, first: float, before: list[Sample], answer: Answer)
 
 
 def fit(points: list[Point]) -> Line:
-    """Ordinary least squares of ln level on time."""
+    """Ordinary least squares of ln level on time; a plateau is flat and explains nothing."""
     n = len(points)
+    if all(p.c == points[0].c for p in points):
+        return Line("", 0.0, math.log(points[0].c), 0.0, points)
     t_mean = math.fsum(p.t for p in points) / n
     y_mean = math.fsum(math.log(p.c) for p in points) / n
     dt = [p.t - t_mean for p in points]
@@ -256,9 +258,10 @@ def fit(points: list[Point]) -> Line:
     sty = math.fsum(a * b for a, b in zip(dt, dy, strict=True))
     syy = math.fsum(b * b for b in dy)
     slope = sty / stt
-    r_squared = sty * sty / (stt * syy) if syy > 0 else 0.0  # a plateau explains nothing
+    r_squared = sty * sty / (stt * syy)
     spread = math.fsum(abs(a) * (abs(math.log(p.c)) + abs(y_mean)) for a, p in zip(dt, points, strict=True))
-    return Line("", slope, y_mean - slope * t_mean, r_squared, points, condition=spread / abs(sty) if sty else INF)
+    condition = spread / abs(sty) if sty else INF
+    return Line("", slope, y_mean - slope * t_mean, r_squared, points, False, abs(slope) * (dt[-1] - dt[0]), condition)
 
 
 def adjusted(line: Line) -> float:
@@ -277,7 +280,7 @@ def terminal_line(rules: Preset, points: list[Point], tmax: float, above: list[S
         if len(included) < 2:
             return Line("too_few_points", by_hand=True)
         line = fit(included)
-        line.by_hand, line.margin = True, abs(line.slope) * (included[-1].t - included[0].t)
+        line.by_hand = True
         return line if line.slope < 0 else Line("no_decline", by_hand=True, margin=line.margin)
     able = [p for p in able if not (p.sample and p.sample.mark == "exclude")]
     if above:
@@ -289,11 +292,7 @@ def terminal_line(rules: Preset, points: list[Point], tmax: float, above: list[S
     lines = [fit(after[-k:]) for k in range(rules.min_points, len(after) + 1)]
     competing = [line for line in lines if line.slope < 0 or rules.rising == "veto"]
     scores = {id(line): adjusted(line) for line in competing if len(line.points) > 2}
-    margin = (
-        min(abs(line.slope) * (line.points[-1].t - line.points[0].t) for line in lines if line.slope != 0)
-        if any(line.slope != 0 for line in lines)
-        else INF
-    )
+    margin = min(line.margin for line in lines)
     if scores:
         best = max(scores.values())
         near = [line for line in competing if scores.get(id(line), -INF) > best - rules.tolerance]
