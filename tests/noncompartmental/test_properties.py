@@ -282,7 +282,8 @@ def test_bounds_hold_where_levels_are_above_uloq(levels: list[float], share: flo
         # What was computed all the same is right.
         for name in ("tmax", "tlast", "clast_obs", "persistence_upper"):
             assert np.isnan(float(known[name])) or float(known[name]) == float(truth[name])
-    there = np.isfinite(known["auc_interval"].values)
+    # Beyond the last sample the terminal line may be another: it begins after the samples above ULOQ.
+    there = known["auc_interval_pct_extrapolated"].values == 0
     np.testing.assert_allclose(known["auc_interval"].values[there], truth["auc_interval"].values[there], rtol=1e-13)
 
 
@@ -297,7 +298,7 @@ def test_no_line_rises_and_no_half_life_is_negative(levels: list[float], seed: i
     ).squeeze()
     if np.isfinite(result["half_life"]):
         assert float(result["half_life"]) > 0
-        assert 0 <= float(result["r_squared"]) <= 1 + 1e-15
+        assert 0 <= float(result["r_squared"]) <= 1 + 1e-14
         assert int(result["lambda_z_used"].sum()) == int(result["lambda_z_n_points"]) >= least
         assert float(result["lambda_z_upper"]) == float(result["tlast"])
         assert 0 <= float(result["auc_pct_extrap_obs"]) <= 100
