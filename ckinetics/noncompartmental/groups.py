@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,8 @@ class Block:
         return np.asarray(found.values[self.patients])
 
 
-def blocks_of(result: xr.Dataset, by: xr.DataArray | Sequence[xr.DataArray] | None) -> Iterator[Block]:
-    """Yield the blocks of a result, groups last; patients without an infusion are not in its blocks.
+def blocks_of(result: xr.Dataset, by: xr.DataArray | Sequence[xr.DataArray] | None) -> list[Block]:
+    """Return the blocks of a result, groups last; patients without an infusion are not in its blocks.
 
     Raises
     ------
@@ -49,14 +49,15 @@ def blocks_of(result: xr.Dataset, by: xr.DataArray | Sequence[xr.DataArray] | No
         raise InputError("this is no result of nca over patients: give what nca returned")
     others = [str(dim) for dim in result["reason_code"].dims if dim not in ("patient", "parameter")]
     groups = _groups(result, by, others)
+    blocks = []
     for at in np.ndindex(*(result.sizes[dim] for dim in others)):
         place = dict(zip(others, at, strict=True))
         labels = {dim: label_of(result, dim, position) for dim, position in place.items()}
         there = np.ones(result.sizes["patient"], dtype=bool)
         if "infusion_time" in result:
             there = np.isfinite(result["infusion_time"].isel(infusion=place["infusion"]).values)
-        for names, members in groups:
-            yield Block(labels | names, place, members & there, _unit(result, place))
+        blocks += [Block(labels | names, place, members & there, _unit(result, place)) for names, members in groups]
+    return blocks
 
 
 def _unit(result: xr.Dataset, place: dict[str, int]) -> str:
@@ -75,7 +76,9 @@ def _groups(
     names: list[str] = []
     for position, array in enumerate(arrays, start=1):
         if not isinstance(array, xr.DataArray):
-            raise InputError(f"'by' is a {type(array).__name__}: give a DataArray over patient, or a list of them")
+            raise InputError(
+                f"'by' is of type {type(array).__name__}: give a DataArray over patient, or a list of them"
+            )
         name = str(array.name or ("group" if len(arrays) == 1 else f"group {position}"))
         if name in names or name in (*others, "parameter", "patient"):
             raise InputError(f"'by' is named '{name}', as another column is: rename it")

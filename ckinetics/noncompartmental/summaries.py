@@ -96,9 +96,9 @@ def nca_summary(
     """
     check_choice("blq", blq, tuple(POLICIES))
     check_choice("excluded", excluded, ("keep", "drop"))
-    names = _names(result, parameters)
+    blocks, names = blocks_of(result, by), _names(result, parameters)
     rows: list[dict[str, object]] = []
-    for block in blocks_of(result, by):
+    for block in blocks:
         for name in names:
             one = _column(result, block, name)
             row: dict[str, object] = {**block.labels, "parameter": name, "unit": _units(block, name)}
@@ -134,6 +134,7 @@ def _names(result: xr.Dataset, parameters: Sequence[str]) -> list[str]:
             raise InputError(f"unknown parameter '{name}': it is one of {', '.join(known)}")
         if name not in result:
             option = "disposition=True" if name in DISPOSITION else "tobit=True" if "tobit" in name else "a dose"
+            option += " and a dose" if name in ("cl_obs", "vz_obs") else ""
             raise InputError(f"the result has no '{name}': call nca with {option}")
         if name in (AREA.name, AREA_DN.name):
             names += [f"{name} {interval}" for interval in result["interval"].values.tolist()]

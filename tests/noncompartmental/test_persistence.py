@@ -368,7 +368,7 @@ def test_groups_matrices_and_infusions_have_rows_of_their_own() -> None:
         ({"level": 95}, "level is 95: give a number between 0 and 1"),
         ({"draws": 10}, "draws is 10: give a whole number of 100 or more"),
         ({"seed": -1}, "seed is -1"),
-        ({"by": "arm"}, "'by' is a str: give a DataArray"),
+        ({"by": "arm"}, "'by' is of type str: give a DataArray"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
