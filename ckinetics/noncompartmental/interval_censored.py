@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import nnls
 
 from ..errors import InputError
 
@@ -136,6 +135,8 @@ def _gradient(inside: np.ndarray, count: np.ndarray, mass: np.ndarray) -> np.nda
 
 def _newton(inside: np.ndarray, count: np.ndarray, mass: np.ndarray) -> np.ndarray:
     """Step to the maximum of the likelihood's quadratic approximation over all distributions, or part of the way."""
+    from scipy.optimize import nnls  # an analysis does not wait for scipy
+
     chance = inside @ mass
     root = np.sqrt(count / count.sum())[:, np.newaxis]
     rows = np.vstack([root * (inside / chance[:, np.newaxis] - 2.0), np.ones(len(mass))])

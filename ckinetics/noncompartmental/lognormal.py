@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import log_ndtr
 
 _STEPS = 200
 
@@ -71,6 +70,8 @@ def _loglik(
     point: np.ndarray, y: np.ndarray, bound: np.ndarray, side: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the log-likelihood at (mean / SD, 1 / SD), its slope and its curvature."""
+    from scipy.special import log_ndtr  # an analysis does not wait for scipy
+
     a, tau = point
     residual, z = tau * y - a, side * (tau * bound - a)
     tail = log_ndtr(z)

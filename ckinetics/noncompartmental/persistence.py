@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import norm
 
 from ..errors import InputError
 from .groups import blocks_of
@@ -223,8 +222,10 @@ def _kaplan_meier(
 
 def _limits(share: np.ndarray, error: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the pointwise limits of a Kaplan-Meier estimate; missing where it is 0."""
+    from scipy.special import ndtri
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        power = np.exp(norm.ppf(0.5 + level / 2.0) * error / (share * -np.log(share)))
+        power = np.exp(ndtri(0.5 + level / 2.0) * error / (share * -np.log(share)))
         low, high = share**power, share ** (1.0 / power)
     return np.where(share > 0.0, low, np.nan), np.where(share > 0.0, high, np.nan)
 

@@ -153,7 +153,7 @@ def test_wrong_rows_are_named(table: pd.DataFrame, message: str) -> None:
 def test_a_wrong_row_of_a_file_is_named_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "slopes.csv"
     choose(("A", 28, "include"), ("A", 29, "include")).to_csv(path, index=False)
-    with pytest.raises(InputError, match="slopes.csv, row 3: patient 'A' has no sample at day 29"):
+    with pytest.raises(InputError, match=r"slopes\.csv, row 3: patient 'A' has no sample at day 29"):
         nca(profiles(), slopes=path)
 
 

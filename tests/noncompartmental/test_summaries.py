@@ -306,6 +306,9 @@ def test_summary_passes_options_on() -> None:
         InputError, match="no option 'policy': leave it out, or use one of parameters, by, blq, excluded"
     ):
         ck.summary(result, policy="lloq/2")
+    other = xr.Dataset(attrs={"result": "exposure_correlation"})
+    with pytest.raises(InputError, match="the summary of this result has no option 'blq': leave it out$"):
+        ck.summary(other, blq="count")
 
 
 @pytest.mark.parametrize(
