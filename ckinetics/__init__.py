@@ -37,6 +37,7 @@ _HOMES = {
     "load_model": "modeling",
     "nca": "noncompartmental",
     "peaks": "exposure",
+    "persistence_summary": "noncompartmental",
     "quantification_limit": "assay",
     "quantify": "assay",
     "read_kinetics": "cohorts",

@@ -2,7 +2,9 @@
 
 from .analysis import nca
 from .flags import FLAGS, cautions_table
+from .interval_censored import Turnbull, turnbull
 from .parameters import PARAMETERS, Parameter, find_parameter
+from .persistence import persistence_summary
 from .reasons import Reason, reasons_table
 from .rules import PRESETS, Limits, Preset
 from .summaries import nca_summary
@@ -15,9 +17,12 @@ __all__ = [
     "Parameter",
     "Preset",
     "Reason",
+    "Turnbull",
     "cautions_table",
     "find_parameter",
     "nca",
     "nca_summary",
+    "persistence_summary",
     "reasons_table",
+    "turnbull",
 ]

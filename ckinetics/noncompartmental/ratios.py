@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import xarray as xr
 
-from ..schema import Status
+from ..schema import Excluded, Status
 from .reasons import Reason, flag_attrs
 
 # Samples of two matrices count as taken together within so many days.
 PAIR_DAYS = 1.0
 RATIOS = ("cmax", "auc_last", "paired")
 _MEANING = (
-    "level of blood over that of the other matrix: of cmax, of auc_last, and the geometric mean over samples taken "
-    f"within {PAIR_DAYS:g} day of each other that are both quantified"
+    "level of blood over that of the other matrix: of cmax, of auc_last, and the geometric mean over pairs of "
+    f"quantified samples taken within {PAIR_DAYS:g} day, each the nearest to the other (so in one pair at most)"
 )
 
 
@@ -69,23 +71,33 @@ def _exposure_ratio(result: xr.Dataset, name: str, blood: int, other: int) -> tu
 
 
 def _paired(result: xr.Dataset, blood: int, other: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean log ratio over samples taken together, and their number."""
+    """Return the mean log ratio over samples taken together in the window, and their number."""
+    window = json.loads(str(result.attrs["settings"]))["window"] or (0.0, np.inf)
     known = (result["status"] == Status.quantified) & (result["level"] > 0)
+    known &= (result["time"] >= window[0]) & (result["time"] <= window[1])
     if "excluded" in result:
-        known &= result["excluded"] != 1
-    parts = []
+        known &= result["excluded"] != Excluded.excluded
+    order = [str(dim) for dim in result["time"].dims if dim not in ("matrix", "sample")] + ["sample"]
+    times, logs = [], []
     for at in (blood, other):
-        time = result["time"].isel(matrix=at)
-        logs = np.log(result["level"].where(known)).isel(matrix=at)
-        order = [str(dim) for dim in time.dims if dim != "sample"] + ["sample"]
-        parts.append((time.transpose(*order).values, logs.transpose(*order).values))
-    (time_a, log_a), (time_b, log_b) = parts
-    gap = np.abs(time_a[..., :, np.newaxis] - time_b[..., np.newaxis, :])
-    gap = np.where(np.isnan(log_a)[..., :, np.newaxis] | np.isnan(log_b)[..., np.newaxis, :], np.inf, gap)
-    gap = np.where(np.isnan(gap), np.inf, gap)
-    nearest = gap.argmin(axis=-1)
-    near = np.take_along_axis(gap, nearest[..., np.newaxis], axis=-1)[..., 0] <= PAIR_DAYS
-    ratio = log_a - np.take_along_axis(log_b, nearest, axis=-1)
+        there = known.isel(matrix=at).transpose(*order)
+        times.append(result["time"].isel(matrix=at).transpose(*order).where(there).values)
+        logs.append(np.log(result["level"].isel(matrix=at).transpose(*order).where(there).values))
+    forth, gap = _nearest(*times)
+    back, _ = _nearest(*times[::-1])
+    mutual = np.take_along_axis(back, forth, axis=-1) == np.arange(forth.shape[-1])
+    near = mutual & (gap <= PAIR_DAYS)
+    ratio = logs[0] - np.take_along_axis(logs[1], forth, axis=-1)
     count = near.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(near, ratio, 0.0).sum(axis=-1) / count, count
+
+
+def _nearest(times: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each time the position of the nearest other one, the first of equally near ones, and the gap."""
+    found, gaps = np.zeros(times.shape, dtype=np.int64), np.full(times.shape, np.inf)
+    for i in range(times.shape[-1]):  # one column at a time: a table of all pairs would be large
+        gap = np.abs(times[..., i : i + 1] - others)
+        gap = np.where(np.isnan(gap), np.inf, gap)
+        found[..., i], gaps[..., i] = gap.argmin(axis=-1), gap.min(axis=-1)
+    return found, gaps

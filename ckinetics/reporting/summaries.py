@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..errors import InputError
 from ..noncompartmental import nca_summary
 from ..schema import YesNo
 from .results import flag_words, kind_of, model_name
@@ -16,19 +18,26 @@ from .results import flag_words, kind_of, model_name
 AT_MINIMUM = ("converged", "converged_at_kink", "at_bound")
 
 
-def summary(result: xr.Dataset | xr.DataTree, /) -> pd.DataFrame:
+# What a summary of an nca lets one choose.
+NCA_OPTIONS = ("parameters", "by", "blq", "excluded")
+
+
+def summary(result: xr.Dataset | xr.DataTree, /, **options: Any) -> pd.DataFrame:
     """Summarise a result over patients.
 
     Parameters
     ----------
     result : Dataset or DataTree
         From `nca`, `fit`, `exposure_response` or `exposure_correlation`.
+    **options
+        Of an nca: ``parameters``, ``by`` (groups of patients), ``blq`` ("count", "lloq/2", "censored") and
+        ``excluded`` ("keep", "drop"), see `ckinetics.noncompartmental.nca_summary`.
 
     Returns
     -------
     DataFrame
         Of an nca: `ckinetics.noncompartmental.nca_summary`, one row a matrix and parameter, with n, n not
-        calculable, geometric mean, geometric CV %, mean, SD, median, minimum, maximum.
+        calculable, n beyond limits, geometric mean, geometric CV %, mean, SD, median, minimum, maximum.
 
         Of a fit: one row an estimated parameter and a derived quantity: ``n`` (patients whose fit is at a
         minimum), ``n determined`` (of these, where the data determine the value), ``n failed`` and ``failed``
@@ -41,7 +50,7 @@ def summary(result: xr.Dataset | xr.DataTree, /) -> pd.DataFrame:
     Raises
     ------
     InputError
-        `result` is none of these.
+        `result` is none of these, or has no such option.
 
     Examples
     --------
@@ -52,9 +61,13 @@ def summary(result: xr.Dataset | xr.DataTree, /) -> pd.DataFrame:
     ['cmax', 'tmax', 'tlast']
     """
     kind = kind_of(result)
+    known = NCA_OPTIONS if kind == "nca" else ()
+    if strangers := [name for name in options if name not in known]:
+        words = f"leave it out, or use one of {', '.join(known)}" if known else "leave it out"
+        raise InputError(f"the summary of this result has no option '{strangers[0]}': {words}")
     if isinstance(result, xr.DataTree):
         return _fit_summary(result)
-    return nca_summary(result) if kind == "nca" else _exposure_summary(result)
+    return nca_summary(result, **options) if kind == "nca" else _exposure_summary(result)
 
 
 def _fit_summary(fit: xr.DataTree) -> pd.DataFrame:
