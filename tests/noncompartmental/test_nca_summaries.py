@@ -307,7 +307,7 @@ def test_summary_passes_options_on() -> None:
     ):
         ck.summary(result, policy="lloq/2")
     other = xr.Dataset(attrs={"result": "exposure_correlation"})
-    with pytest.raises(InputError, match="the summary of this result has no option 'blq': leave it out$"):
+    with pytest.raises(InputError, match=r"the summary of this result has no option 'blq': leave it out$"):
         ck.summary(other, blq="count")
 
 
