@@ -261,7 +261,7 @@ def _check_increasing(times: np.ndarray, names: Sequence[str]) -> None:
     rises = times[:, 1:] > times[:, :-1]
     padded = np.isnan(times[:, 1:])
     suspect = ~(rises | padded).all(axis=1) | np.isinf(times).any(axis=1) | np.isnan(times[:, :1]).any(axis=1)
-    for at_row in np.flatnonzero(suspect):
+    for at_row in np.flatnonzero(suspect).tolist():
         row, name = times[at_row], names[at_row]
         finite = np.isfinite(row)
         if np.isinf(row).any():

@@ -13,7 +13,7 @@ import numpy as np
 from . import nca_codes as codes
 from .jit import inner, jit
 from .nca_areas import interval_area, interval_by_points, ties_in_log, total_areas
-from .nca_bounds import all_below, flags_of, give_reason, hide_above
+from .nca_bounds import all_below, flags_of, give_reason, hide_above, smallest_level
 from .nca_cells import (
     above_threshold,
     contraction,
@@ -51,8 +51,11 @@ def baseline_of(rules, work, before, out, why):
 def anchor_of(rules, work, before, positive, out, why):
     """Return (anchored, level, reason why not) for a profile without a sample at its start."""
     first = work[codes.AT_TIME, 0]
-    if first <= 0.0 or rules.anchor == codes.ANCHOR_NONE:
+    if rules.anchor == codes.ANCHOR_NONE:
         return False, 0.0, codes.STARTS_LATE
+    if first <= 0.0:
+        # It stands in for a BLQ sample at time 0 that the rule drops; a quantified one is there itself.
+        return work[codes.AT_STATE, 0] == codes.BLQ, 0.0, codes.STARTS_LATE
     if rules.anchor == codes.ANCHOR_ZERO:
         if positive:
             return False, 0.0, codes.PREDOSE_POSITIVE
@@ -61,6 +64,8 @@ def anchor_of(rules, work, before, positive, out, why):
         return False, 0.0, codes.NO_PREDOSE_SAMPLE
     if why[codes.BASELINE] == codes.ABOVE_ULOQ:
         return False, 0.0, codes.ABOVE_ULOQ
+    if why[codes.BASELINE] == codes.BASELINE_BLQ and rules.baseline == codes.BASELINE_MEAN and positive:
+        return False, 0.0, codes.PREDOSE_POSITIVE
     level = out[codes.BASELINE] if why[codes.BASELINE] == codes.COMPUTED else 0.0
     return first <= rules.anchor_gap, level, codes.STARTS_LATE
 
@@ -120,10 +125,13 @@ def whole_areas(work, n, last, area, moment, out, why):
             out[codes.AUC_PCT_ANCHOR] = 100.0 * work[codes.SEGMENT, 0] / area
     else:
         why[codes.MRT_LAST] = codes.NO_AREA
-    if why[codes.LAMBDA_Z] != codes.COMPUTED:
+    no_end = why[codes.LAMBDA_Z]
+    if math.isnan(out[codes.CLAST_OBS]) and no_end == codes.COMPUTED:
+        no_end = why[codes.CLAST_OBS]
+    if no_end != codes.COMPUTED:
         for column in (codes.AUC_INF_OBS, codes.AUMC_INF_OBS, codes.MRT_INF_OBS, codes.AUC_PCT_EXTRAP_OBS):
-            why[column] = why[column + 1] = why[codes.LAMBDA_Z]
-        why[codes.HALF_LIFE_EFFECTIVE] = why[codes.LAMBDA_Z]
+            why[column] = why[column + 1] = no_end
+        why[codes.HALF_LIFE_EFFECTIVE] = no_end
         return
     for kind in range(2):
         area_to_infinity(
@@ -151,7 +159,7 @@ def copy_usable(work, other, n_at):
 @inner
 def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     """Terminal line of an interval's own samples, as PKNCA takes it; return (reason, rate, intercept)."""
-    m, top, _ = clean(rules, work, n_at, start, end, anchored, level, ends_of(work, n_at, start, end))
+    m, top, _ = clean(rules, work, n_at, start, end, anchored, level, ends_of(rules, work, n_at, start, end))
     if top < 0:
         return codes.TOO_FEW_POINTS, math.nan, math.nan
     reason, _, rate, intercept, _, _ = terminal_line(rules, work, m, top - 1 if rules.tmax_in_line else top, chosen)
@@ -188,33 +196,41 @@ def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above
 @inner
 def cells(rules, work, n_at, seen, cmax, tmax, out, why, facts):
     """What is special to cells; return the place of the second peak, -1 where there is none."""
-    peak, trough, second = turning_points(rules, work, n_at)
+    peak, trough, second, dip = turning_points(rules, work, n_at)
     second_expansion(work, trough, second, out, why)
     fold(work, seen, cmax, tmax, out, why)
     if peak < 0:
-        give_reason(out, why, codes.EXPANSION_RATE, codes.EXPANSION_UPPER, codes.ABOVE_ULOQ)
-        give_reason(out, why, codes.CONTRACTION_HALF_LIFE, codes.CONTRACTION_UPPER, codes.ABOVE_ULOQ)
+        # Nothing but infused cells that left the blood, or but samples above an unknown ULOQ.
+        reason = codes.ABOVE_ULOQ if facts[codes.N_ABOVE] > 0 else codes.NO_RISE
+        give_reason(out, why, codes.EXPANSION_RATE, codes.EXPANSION_UPPER, reason)
+        give_reason(out, why, codes.CONTRACTION_HALF_LIFE, codes.CONTRACTION_UPPER, reason)
         return second
     facts[codes.PEAK_TIME] = work[codes.AT_TIME, peak]
-    expansion(work, peak, out, why)
+    expansion(work, dip, peak, out, why)
     contraction(rules, work, n_at, peak, trough, second, out, why)
     return second
 
 
 @inner
-def terminal_phase(rules, work, n, n_above, top, out, why, used):
+def terminal_phase(rules, work, n, n_at, n_above, top, out, why, used):
     """Terminal line and the last level; return (whether it was chosen by hand, place of the last measured level)."""
     chosen, stop = False, top - 1 if rules.tmax_in_line and n_above == 0 else top
     measured = n - 1
     while measured >= 0 and state_at(work, measured) != codes.QUANTIFIED:
         measured -= 1
     if n_above > 0 or rules.by_hand:
+        above = -math.inf
+        for i in range(n_at):
+            if work[codes.AT_STATE, i] == codes.ABOVE:
+                above = work[codes.AT_TIME, i]
         for i in range(n):
             chosen = chosen or (work[codes.OWN, i] != 0.0 and work[codes.MARK, i] == codes.INCLUDED)
-            if state_at(work, i) == codes.ABOVE:
+            if work[codes.T, i] <= above:
                 stop = max(stop, i)
     if measured >= 0:
         out[codes.TLAST], out[codes.CLAST_OBS] = work[codes.T, measured], work[codes.C, measured]
+    else:
+        why[codes.TLAST] = why[codes.CLAST_OBS] = why[codes.CLAST_PRED] = codes.ALL_BLQ
     line = (codes.TOO_FEW_POINTS, -1, math.nan, math.nan, 0, math.nan)
     if top >= 0:
         line = terminal_line(rules, work, n, stop, chosen)
@@ -252,7 +268,7 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
     anchor = anchor_of(rules, work, before, positive, out, why)
     ends = (math.inf, -math.inf, math.inf)
     if rules.axis == codes.AXIS_TMAX:
-        ends = ends_of(work, n_at, 0.0, math.inf)
+        ends = ends_of(rules, work, n_at, 0.0, math.inf)
     elif seen[codes.FIRST_AT] >= 0.0:
         ends = (work[codes.AT_TIME, int(seen[codes.FIRST_AT])], work[codes.AT_TIME, int(seen[codes.LAST_AT])], math.inf)
     n, top, last = clean(rules, work, n_at, 0.0, math.inf, anchor[0], anchor[1], ends)
@@ -261,7 +277,7 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
         all_below(rules, work, n, seen[codes.LOW_LIMIT], intervals, out, why, areas, area_why)
         return flags_of(rules, work, n, seen, -1, False, False, out, facts)
 
-    chosen, measured = terminal_phase(rules, work, n, n_above, top, out, why, used)
+    chosen, measured = terminal_phase(rules, work, n, n_at, n_above, top, out, why, used)
     cmax, tmax = math.nan, math.nan
     if top >= 0:
         cmax, tmax = work[codes.C, top], work[codes.T, top]
@@ -269,17 +285,14 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
         out[codes.CMAX_LOWER] = out[codes.CMAX_UPPER] = cmax
     second = -1
     if seen[codes.FIRST_AT] >= 0.0:
-        first_rise(work, n_at, gap, n > 0 and work[codes.SOURCE, 0] < 0.0, seen, out, why)
+        first_rise(work, n_at, gap, n > 0 and work[codes.SOURCE, 0] < 0.0, anchor[1], seen, out, why)
         second = cells(rules, work, n_at, seen, cmax, tmax, out, why, facts)
     else:
         # Only levels that were put in count: cells have none.
         give_reason(out, why, codes.TFIRST, codes.TLAG, codes.ALL_BLQ)
         give_reason(out, why, codes.EXPANSION_RATE, codes.SECOND_PEAK_TIME, codes.ALL_BLQ)
     if rules.disposition:
-        smallest = math.inf
-        for i in range(n):
-            smallest = min(smallest, work[codes.C, i])
-        out[codes.CMIN] = smallest
+        smallest_level(work, n, n_at, out, why)
 
     area, moment = total_areas(rules.method, work, top, 0, max(last, 0))
     if n == 1:
@@ -300,7 +313,7 @@ def analyse(gathered, length, rules, intervals, work, other, seen, out, why, are
             why[column] = no_area
     uncertain = (math.inf, -math.inf)
     if n_above > 0:
-        uncertain = hide_above(work, n, n_at, seen[codes.TOP_LIMIT], measured, out, why)
+        uncertain = hide_above(rules, work, n, n_at, seen[codes.TOP_LIMIT], measured, out, why)
     interval_areas(
         rules, work, other, n_at, n, top, last, anchor, chosen, uncertain, intervals, out, why, areas, area_why
     )

@@ -177,7 +177,7 @@ def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_rea
                 ahead = math.exp(-lambda_z * max(start - work[codes.T, last], 0.0))
                 width = end - before_t
                 beyond = height * ahead * (1.0 if math.isinf(width) else -math.expm1(-lambda_z * width)) / lambda_z
-        else:
+        elif end < math.inf:
             level = 0.0
             if tail == codes.TAIL_ALL and last + 1 < n and end < work[codes.T, last + 1]:
                 level = height * (work[codes.T, last + 1] - end) / (work[codes.T, last + 1] - work[codes.T, last])

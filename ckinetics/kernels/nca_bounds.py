@@ -50,7 +50,7 @@ def all_below(rules, work, n, low_limit, intervals, out, why, areas, area_why):
 
 
 @inner
-def hide_above(work, n, n_at, top_limit, measured, out, why):
+def hide_above(rules, work, n, n_at, top_limit, measured, out, why):
     """Replace by reasons what samples above ULOQ leave unknown, and give bounds; return the uncertain range of time.
 
     Until here a sample above ULOQ stood at its ULOQ, so areas are lower bounds: an area grows with every level.
@@ -81,6 +81,11 @@ def hide_above(work, n, n_at, top_limit, measured, out, why):
         give_reason(out, why, codes.AUC_LAST_LOWER, codes.AUC_LAST_LOWER, codes.NO_BOUND)
     if measured < 0 or last > work[codes.T, measured]:
         give_reason(out, why, codes.TLAST, codes.CLAST_PRED, codes.ABOVE_ULOQ)
+    if math.isnan(out[codes.FOLD_EXPANSION_LOWER]) and why[codes.FOLD_EXPANSION_LOWER] == codes.COMPUTED:
+        why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BOUND
+    # Under linear-log a later Tmax makes an area larger, so that there is no bound where Tmax is unknown.
+    if rules.method == codes.LINEAR_LOG and why[codes.TMAX] != codes.COMPUTED:
+        give_reason(out, why, codes.AUC_LAST_LOWER, codes.AUC_LAST_LOWER, codes.NO_BOUND)
     before, after = -math.inf, math.inf
     for i in range(n):
         if state_at(work, i) == codes.ABOVE:
@@ -90,6 +95,24 @@ def hide_above(work, n, n_at, top_limit, measured, out, why):
         elif work[codes.T, i] > last:
             after = min(after, work[codes.T, i])
     return before, after
+
+
+@inner
+def smallest_level(work, n, n_at, out, why):
+    """Smallest level of the cleaned profile; unknown where a sample above ULOQ may be it."""
+    smallest, bound = math.inf, math.inf
+    for i in range(n):
+        if state_at(work, i) == codes.ABOVE:
+            bound = min(bound, work[codes.C, i])
+        else:
+            smallest = min(smallest, work[codes.C, i])
+    for i in range(n_at):
+        if work[codes.AT_STATE, i] == codes.ABOVE and math.isnan(work[codes.AT_LEVEL, i]):
+            bound = 0.0
+    if bound < smallest or smallest == math.inf:
+        why[codes.CMIN] = codes.ABOVE_ULOQ
+    else:
+        out[codes.CMIN] = smallest
 
 
 @inner

@@ -38,13 +38,13 @@ def turn(rules, work, i, j):
 
 @inner
 def turning_points(rules, work, n):
-    """Return the positions of the first peak, of the trough after it and of the second peak; -1 where none.
+    """Return the places of the first peak, the trough after it, the second peak (-1 where none), and the first rise.
 
     A fall and a rise count where both reach `peak_fold` and `peak_errors` standard errors. A BLQ sample is at
     most its LLOQ: it can be a trough, never a peak. Peaks before `peaks_from` are infused cells that have not yet left
-    the blood.
+    the blood: the first rise is from the dip after them, else from the first sample.
     """
-    peak, trough, second = -1, -1, -1
+    peak, trough, second, dip = -1, -1, -1, 0
     phase, fold = 0, rules.peak_log_fold
     for i in range(n):
         y = work[codes.AT_LOG, i]
@@ -52,6 +52,8 @@ def turning_points(rules, work, n):
             continue
         blq = work[codes.AT_STATE, i] == codes.BLQ
         if phase == 0:
+            if dip > 0 and y < work[codes.AT_LOG, dip]:
+                dip = i
             if not blq and (peak < 0 or y > work[codes.AT_LOG, peak]):
                 peak = i
             elif (
@@ -60,7 +62,7 @@ def turning_points(rules, work, n):
                 and work[codes.AT_LOG, peak] - y >= turn(rules, work, peak, i)
             ):
                 if work[codes.AT_TIME, peak] < rules.peaks_from:
-                    peak = -1 if blq else i
+                    peak, dip = -1 if blq else i, i
                 else:
                     phase, trough = 1, i
         elif phase == 1:
@@ -76,7 +78,7 @@ def turning_points(rules, work, n):
             second = i
         elif work[codes.AT_LOG, second] - y >= fold and work[codes.AT_LOG, second] - y >= turn(rules, work, second, i):
             break
-    return peak, trough, second
+    return peak, trough, second, dip
 
 
 @inner
@@ -104,9 +106,9 @@ def line_through(work, first, last, until):
 
 
 @inner
-def expansion(work, peak, out, why):
-    """Rate of expansion and doubling time, from the first quantified sample to the first peak."""
-    count, slope, _, low, high = line_through(work, 0, peak, math.inf)
+def expansion(work, dip, peak, out, why):
+    """Rate of expansion and doubling time, from the first quantified sample (or the dip) to the first peak."""
+    count, slope, _, low, high = line_through(work, dip, peak, math.inf)
     out[codes.EXPANSION_N_POINTS], out[codes.EXPANSION_LOWER], out[codes.EXPANSION_UPPER] = count, low, high
     if count < 2:
         reason = codes.TOO_FEW_POINTS
@@ -171,7 +173,7 @@ def second_expansion(work, trough, second, out, why):
     if work[codes.AT_STATE, trough] == codes.QUANTIFIED:
         out[codes.TROUGH] = work[codes.AT_LEVEL, trough]
     else:
-        why[codes.TROUGH] = codes.ALL_BLQ if work[codes.AT_STATE, trough] == codes.BLQ else codes.ABOVE_ULOQ
+        why[codes.TROUGH] = codes.TROUGH_BLQ if work[codes.AT_STATE, trough] == codes.BLQ else codes.ABOVE_ULOQ
     if work[codes.AT_STATE, second] == codes.QUANTIFIED:
         out[codes.SECOND_PEAK] = work[codes.AT_LEVEL, second]
     else:
@@ -187,7 +189,7 @@ def persistence(rules, work, n_at, seen, out, why):
         lost = 0 if work[codes.AT_TIME, 0] > 0.0 else 1
         if lost == n_at:
             for column in range(codes.PERSISTENCE, codes.TBQL + 1):
-                why[column] = codes.NO_SAMPLE
+                why[column] = codes.NO_LATER_SAMPLE
             return
         why[codes.TBQL] = codes.ALL_BLQ
     lower = work[codes.AT_TIME, last] if last >= 0 else 0.0
@@ -205,7 +207,7 @@ def persistence(rules, work, n_at, seen, out, why):
 
 
 @inner
-def first_rise(work, n_at, gap, anchored, seen, out, why):
+def first_rise(work, n_at, gap, anchored, anchor_level, seen, out, why):
     """Times of the first level and of the sample before the first rise, BLQ as zero.
 
     `gap` is the time of the first sample without a level: a rise after it may have begun before it.
@@ -214,7 +216,7 @@ def first_rise(work, n_at, gap, anchored, seen, out, why):
     out[codes.TFIRST] = work[codes.AT_TIME, first]
     why[codes.TLAG] = codes.NO_RISE
     upper = first
-    if first == 0 and not anchored:
+    if first == 0 and not (anchored and work[codes.AT_LEVEL, 0] > anchor_level):
         upper = 1
         while upper < n_at and not (
             work[codes.AT_STATE, upper] != codes.BLQ

@@ -138,7 +138,9 @@ N_SURVEY = 7
     NO_RISE,
     BASELINE_BLQ,
     MISSING_BEFORE,
-) = range(30)
+    TROUGH_BLQ,
+    NO_LATER_SAMPLE,
+) = range(32)
 
 # Bits of the flags of a profile.
 (

@@ -43,7 +43,7 @@ def terminal_line(rules, work, n, top, chosen):
         syy += dy * (work[codes.Y, i] - mean_y)
         if count < least:
             continue
-        r2 = sty * sty / (stt * syy) if syy > 0.0 else 0.0
+        r2 = min(sty * sty / (stt * syy), 1.0) if syy > 0.0 else 0.0
         fit = 1.0 - (1.0 - r2) * work[codes.ADJUSTMENT, count]
         if fit > best and (sty < 0.0 or not rules.discard_rising):
             best = fit
@@ -57,7 +57,8 @@ def terminal_line(rules, work, n, top, chosen):
         fit = work[codes.LINE_FIT, k]
         # Two points have no adjusted R²: they make a line only where there is no longer window.
         good = chosen or fit > best - rules.tolerance or (k == 2 and best == -math.inf)
-        if work[codes.LINE_STY, k] < 0.0 and good:
+        # A line that is flat but for rounding does not decline.
+        if work[codes.LINE_STY, k] < 0.0 and work[codes.LINE_R2, k] > 1e-20 and good:
             size = k
     if size == 0:
         return codes.NO_DECLINE, -1, math.nan, math.nan, 0, math.nan

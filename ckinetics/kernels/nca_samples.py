@@ -72,6 +72,8 @@ def gather(samples, p, start, end, with_errors, work):
     left_row, left_step = row_and_step(samples.excluded, p)
     lloq_row, lloq_step = row_and_step(samples.lloq, p)
     mark_row, mark_step = row_and_step(samples.selection, p)
+    if start == math.inf:
+        return n, before, positive, gap  # an infusion that was not given
     for i in range(samples.time.shape[1]):
         t = samples.time[p, i] - start
         state = samples.state_of[samples.status[p, i] + 1]
@@ -163,16 +165,17 @@ def state_at(work, i):
 
 
 @inner
-def ends_of(work, n_at, start, end):
+def ends_of(rules, work, n_at, start, end):
     """Return the times in [start, end] of the first and last sample that is not BLQ, and of the largest level."""
-    first, last, peak, tmax = math.inf, -math.inf, -math.inf, math.inf
+    first, last, peak, tmax = math.inf, -math.inf, 0.0, math.inf
     for i in range(n_at):
         t = work[codes.AT_TIME, i]
         if t < start or t > end or work[codes.AT_STATE, i] == codes.BLQ:
             continue
         first, last = min(first, t), t
-        if work[codes.AT_STATE, i] == codes.QUANTIFIED and work[codes.AT_LEVEL, i] > peak:
-            peak, tmax = work[codes.AT_LEVEL, i], t
+        level = work[codes.AT_LEVEL, i]
+        if level > peak or (level == peak and not rules.first_tmax):
+            peak, tmax = level, t
     return first, last, tmax
 
 

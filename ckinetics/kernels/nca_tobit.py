@@ -182,7 +182,7 @@ def mark_tail(work, n_at, since, chosen):
 
 
 @inner
-def mark_rise(work, n_at, until):
+def mark_rise(work, n_at, since, until):
     """Mark the samples of the expansion up to the first peak; return (points, censored, last place)."""
     points, censored, last = 0, 0, -1
     for i in range(n_at):
@@ -191,14 +191,25 @@ def mark_rise(work, n_at, until):
             break
         last = i
         if work[codes.AT_STATE, i] == codes.QUANTIFIED:
-            work[codes.OWN, i] = 1.0
-            points += 1
+            if work[codes.AT_TIME, i] >= since:
+                work[codes.OWN, i] = 1.0
+                points += 1
             continue
         before = work[codes.AT_STATE, i] == codes.BLQ and points == 0 and not math.isnan(work[codes.AT_LOG, i])
         if before and work[codes.AT_TIME, i] > 0.0:  # at the infusion itself nothing has grown yet
             work[codes.OWN, i] = 2.0
             censored += 1
     return points, censored, last
+
+
+@inner
+def first_point(work, last):
+    """Place of the first sample marked as a point."""
+    first = last
+    for i in range(last, -1, -1):
+        if work[codes.OWN, i] == 1.0:
+            first = i
+    return first
 
 
 @inner
@@ -226,15 +237,15 @@ def tail_line(rules, work, n_at, lower, tmax, out, why):
 
 
 @inner
-def rise_line(work, n_at, peak_time, out, why):
+def rise_line(work, n_at, rise_time, peak_time, out, why):
     """Line of the expansion; the ordinary one where no BLQ sample lies before it."""
-    points, censored, last = mark_rise(work, n_at, peak_time)
+    points, censored, last = mark_rise(work, n_at, rise_time, peak_time)
     out[EXPANSION_POINTS], out[EXPANSION_CENSORED] = points, censored
     if points < 2:
         why[EXPANSION] = codes.TOO_FEW_POINTS
         return
     if censored == 0:
-        reason, slope = codes.COMPUTED, line_through(work, 0, last, math.inf)[1]
+        reason, slope = codes.COMPUTED, line_through(work, first_point(work, last), last, math.inf)[1]
     else:
         reason, slope, _, _, _ = censored_line(work, 0, last)
     if reason == codes.COMPUTED and not slope > 0.0:
@@ -245,7 +256,7 @@ def rise_line(work, n_at, peak_time, out, why):
 
 
 @jit
-def tobit_all(samples, rows, starts, ends, rules, first, last, tmax, lower, peak_time, out, why):
+def tobit_all(samples, rows, starts, ends, rules, first, last, tmax, lower, rise_time, peak_time, out, why):
     """Fit both lines of the windows from `first` to before `last`; `out`, `why` are (window, column)."""
     work = scratch(samples.time.shape[1])
     for w in range(first, last):
@@ -264,7 +275,7 @@ def tobit_all(samples, rows, starts, ends, rules, first, last, tmax, lower, peak
             for column in range(EXPANSION, N_OUT):
                 why[w, column] = codes.ABOVE_ULOQ
         else:
-            rise_line(work, n_at, peak_time[w], out[w], why[w])
+            rise_line(work, n_at, rise_time[w], peak_time[w], out[w], why[w])
 
 
 def empty_tables(windows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,7 @@ class Settings:
         del found["labels"]
         found["intervals"] = found.pop("spans").tolist()
         found |= {"preset": self.rules.name, "auc_method": self.rules.auc_method}
+        found["threshold"] = None if np.isnan(self.threshold) else self.threshold
         found["slopes"] = 0 if selection is None else int((selection.codes > 0).sum())
         return found
 
@@ -242,6 +243,8 @@ def nca(
         uncertainty=None if uncertainty is None else Uncertainty(uncertainty, draws, level, seed),
         group=group,
     )
+    if window is not None and infusions == "each":
+        raise InputError("window and infusions='each' exclude each other: each infusion has its own window")
     profiles = profiles_of(data, group)
     given = data["infusions"].to_dataset() if isinstance(data, xr.DataTree) and "infusions" in data.children else None
     doses = _doses(data, dose, given, profiles, each=infusions == "each")
@@ -272,7 +275,7 @@ def analyse(
     samples = kernel_samples(profiles, settings.times)
     selection = None
     if slopes is not None:
-        selection = read_selection(slopes, profiles, samples.time)
+        selection = read_selection(slopes, profiles, samples)
         samples = samples._replace(selection=selection.codes)
     each = settings.infusions == "each"
     windows, infused = find_windows(profiles, infusions, lead, settings.window, each)

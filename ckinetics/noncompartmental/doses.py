@@ -27,7 +27,7 @@ def find_dose(
         Doses that are not over the profiles' patients, or not positive.
     """
     if dose is not None:
-        return _given_dose(dose, patients)
+        return _given_dose(dose, patients, first=first)
     if infusions is not None and np.isfinite(infusions["dose"].values).any():
         return infusions["dose"].isel(infusion=0, drop=True) if first else infusions["dose"]
     if isinstance(data, xr.DataTree) and "dose_received" in data.data_vars and first:
@@ -36,12 +36,16 @@ def find_dose(
     return None
 
 
-def _given_dose(dose: Any, patients: list[str]) -> xr.DataArray:
+def _given_dose(dose: Any, patients: list[str], *, first: bool) -> xr.DataArray:
     if isinstance(dose, xr.DataArray):
         if "patient" not in dose.dims or not set(dose.dims) <= {"patient", "infusion"}:
             raise InputError("dose is an array without a dim 'patient': take it from the cohort, or give one number")
         if [str(name) for name in dose["patient"].values.tolist()] != patients:
             raise InputError("dose is over other patients than the profiles: select the same ones")
+        if first and "infusion" in dose.dims:
+            raise InputError("dose is over infusions: use infusions='each', or give the dose of one")
+        if dose.dtype.kind not in "fiu":
+            raise InputError("dose is no array of numbers: give cells as numbers")
         found = dose.astype(np.float64)
     else:
         try:
@@ -51,8 +55,8 @@ def _given_dose(dose: Any, patients: list[str]) -> xr.DataArray:
                 f"dose fits neither one number nor the {len(patients)} patients: give an array over them"
             ) from None
         found = xr.DataArray(values.copy(), {"patient": patients}, ("patient",))
-    if (found.values <= 0).any():
-        raise InputError("a dose is 0 or less: leave it missing where it is unknown")
+    if (found.values <= 0).any() or np.isinf(found.values).any():
+        raise InputError("a dose is 0 or less, or infinite: leave it missing where it is unknown")
     return found
 
 
@@ -84,6 +88,14 @@ def add_dose_parameters(result: xr.Dataset, dose: xr.DataArray | None, *, dispos
         if units := AREA_DN.units(unit, "day"):
             attrs["units"] = units
         out[AREA_DN.name] = (area.dims, area.values / cells[..., np.newaxis], attrs)
+        why = result["interval_reason_code"].values
+        unknown = (why == Reason.computed) & np.isnan(cells)[..., np.newaxis]
+        reasons_attrs = result["interval_reason_code"].attrs
+        out["auc_interval_dn_reason_code"] = (
+            area.dims,
+            np.where(unknown, Reason.no_dose, why).astype(np.int8),
+            reasons_attrs,
+        )
     return out
 
 

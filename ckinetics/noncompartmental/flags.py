@@ -85,9 +85,10 @@ def cautions_table(result: xr.Dataset) -> pd.DataFrame:
     }
     names = ("tmax", "auc_pct_anchor", "auc_pct_extrap_obs", "r_squared", "span_ratio", "lambda_z_n_points",
              "second_peak_time", "last_time")  # fmt: skip
+    arrays = {key: result[key].values for key in names}
     rows: list[dict[str, Any]] = []
     for place, name in raised(result):
-        facts = {key: float(result[key].values[place]) for key in names} | shown
+        facts = {key: float(array[place]) for key, array in arrays.items()} | shown
         row: dict[str, Any] = {dim: str(label_of(result, dim, i)) for dim, i in zip(lead, place, strict=True)}
         rows.append(row | {"caution": name, "sentence": FLAGS[name].format(**facts)})
     return pd.DataFrame(rows, columns=[*lead, "caution", "sentence"])

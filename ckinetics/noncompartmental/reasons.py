@@ -43,6 +43,8 @@ class Reason(IntEnum):
     no_rise = 27
     baseline_blq = 28
     missing_before = 29
+    trough_blq = 30
+    no_later_sample = 31
 
 
 SENTENCES: dict[Reason, str] = {
@@ -80,6 +82,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.too_few_draws: "fewer than half of the resampled profiles have a value",
     Reason.no_pair: "there is no pair of quantified samples near in time",
     Reason.no_rise: "the level does not rise",
+    Reason.trough_blq: "the trough is below the limit of quantification",
+    Reason.no_later_sample: "there is no usable sample after the infusion",
     Reason.missing_before: "a sample without a level lies before the first rise",
     Reason.baseline_blq: "the sample before infusion is below the limit of quantification",
 }
@@ -124,21 +128,18 @@ def reasons_table(result: xr.Dataset) -> pd.DataFrame:
     'too few quantified samples lie where the line is drawn: 3 after Tmax are needed'
     """
     lead = [str(dim) for dim in result["reason_code"].dims[:-1]]
+    facts = Facts(result)
+    names = [[str(label_of(result, dim, at)) for at in range(result.sizes[dim])] for dim in lead]
     rows = []
     for variable, dim, prefix in reason_variables(result):
         codes = result[variable].transpose(*lead, dim).values
-        labels = result[dim].values
-        for at in np.argwhere(codes != Reason.computed):
-            *place, position = (int(i) for i in at)
+        labels = [f"{prefix}{label}" for label in result[dim].values.tolist()]
+        for at in np.argwhere(codes != Reason.computed).tolist():
+            *place, position = at
             reason = Reason(int(codes[tuple(at)]))
-            row = {name: str(label_of(result, name, i)) for name, i in zip(lead, place, strict=True)}
-            name = f"{prefix}{labels[position]}"
-            row |= {
-                "parameter": name,
-                "reason": reason.name,
-                "sentence": sentence(result, reason, *place, parameter=name),
-            }
-            rows.append(row)
+            row = {dim: labels[i] for dim, labels, i in zip(lead, names, place, strict=True)}
+            words = facts.sentence(reason, tuple(place), labels[position])
+            rows.append(row | {"parameter": labels[position], "reason": reason.name, "sentence": words})
     return pd.DataFrame(rows, columns=[*lead, "parameter", "reason", "sentence"])
 
 
@@ -149,24 +150,39 @@ def label_of(result: xr.Dataset, dim: str, position: int) -> object:
 
 def sentence(result: xr.Dataset, reason: Reason, *place: int, parameter: str = "half_life") -> str:
     """Return a reason in words, with the figures of the profile at this place of the leading dims."""
-    upper = float(result["cmax_upper"].values[place])
-    unit = ""
-    if "unit" in result.coords and result["unit"].ndim == 1:
-        dims = [str(dim) for dim in result["reason_code"].dims[:-1]]
-        unit = str(result["unit"].values[place[dims.index(str(result["unit"].dims[0]))]])
-    least = result.attrs.get("min_points", 3)
-    needed = f"{least} after Tmax are needed"
-    if parameter.startswith(("expansion", "doubling")):
-        needed = "2 from the first quantified sample to the peak are needed"
-    elif parameter.startswith("contraction"):
-        needed = "2 from the peak on are needed"
-    elif "tobit" in parameter:
-        needed = f"{least} samples, 2 of them quantified, are needed"
-    facts = {
-        "cmax_upper": f"its LLOQ of {upper:g} {unit}".strip() if np.isfinite(upper) else "an unknown LLOQ",
-        "first_time": float(result["first_time"].values[place]),
-        "last_time": float(result["last_time"].values[place]),
-        "needed": needed,
-        "peak_fold": float(result.attrs.get("peak_fold", 2.0)),
-    }
-    return SENTENCES[reason].format(**facts)
+    return Facts(result).sentence(reason, place, parameter)
+
+
+class Facts:
+    """The figures of a result that the sentences name, as plain arrays."""
+
+    def __init__(self, result: xr.Dataset) -> None:
+        self.dims = [str(dim) for dim in result["reason_code"].dims[:-1]]
+        self.arrays = {name: result[name].values for name in ("cmax_upper", "first_time", "last_time")}
+        self.least = result.attrs.get("min_points", 3)
+        self.peak_fold = float(result.attrs.get("peak_fold", 2.0))
+        self.units: list[str] = []
+        if "unit" in result.coords and result["unit"].ndim == 1:
+            self.units = [str(unit) for unit in result["unit"].values.tolist()]
+            self.unit_at = self.dims.index(str(result["unit"].dims[0]))
+
+    def sentence(self, reason: Reason, place: tuple[int, ...], parameter: str) -> str:
+        """Return a reason in words."""
+        upper = float(self.arrays["cmax_upper"][place])
+        unit = self.units[place[self.unit_at]] if self.units else ""
+        return SENTENCES[reason].format(
+            cmax_upper=f"its LLOQ of {upper:g} {unit}".strip() if np.isfinite(upper) else "an unknown LLOQ",
+            first_time=float(self.arrays["first_time"][place]),
+            last_time=float(self.arrays["last_time"][place]),
+            needed=self._needed(parameter),
+            peak_fold=self.peak_fold,
+        )
+
+    def _needed(self, parameter: str) -> str:
+        if "tobit" in parameter:
+            return f"{self.least} samples, 2 of them quantified, are needed"
+        if parameter.startswith(("expansion", "doubling")):
+            return "2 from the first quantified sample to the peak are needed"
+        if parameter.startswith("contraction"):
+            return "2 from the peak on are needed"
+        return f"{self.least} after Tmax are needed"

@@ -103,7 +103,7 @@ def build_result(
     variables["flags"] = (dims, tables.flags.reshape(shape), flag_mask_attrs())
     variables["lambda_z_used"] = (
         (*dims, "sample"),
-        tables.used.reshape(*shape, -1),
+        tables.used.reshape(*shape, tables.used.shape[1]),
         {
             "long_name": "sample entered lambda_z",
             "flag_values": np.array([0, 1], dtype=np.int8),
@@ -123,7 +123,7 @@ def build_result(
 def _samples(profiles: xr.Dataset, times: str, dims: tuple[str, ...]) -> dict[str, Any]:
     time = profiles[time_variable(profiles, times)].transpose(*dims)
     found: dict[str, Any] = {"time": (dims, time.values, {"long_name": "time used", "units": TIME_UNIT})}
-    for name in ("level", "status", "lloq"):
+    for name in ("level", "status", "excluded", "lloq"):
         if name in profiles:
             array = profiles[name].transpose(*dims)
             found[name] = (dims, array.values, dict(array.attrs))

@@ -174,6 +174,8 @@ def resolve(preset: str, options: Mapping[str, Any]) -> Preset:
         value = getattr(rules, name)
         if not isinstance(value, (int, float)) or not value >= 0:
             raise InputError(f"{name} is {value!r}: give a number of 0 or more")
+    if rules.pknca_arithmetic and rules.tail in ("samples", "predicted"):
+        raise InputError(f"preset '{preset}' has the tails last, all, own_obs and own_pred, not '{rules.tail}'")
     blq_actions(rules.blq)
     return rules
 
@@ -249,7 +251,8 @@ def kernel_rules(rules: Preset, options: Mapping[str, Any], limits: Limits) -> n
         "first_tmax": rules.tmax == "first",
         "tmax_in_line": bool(rules.tmax_in_line),
         "persistence": PERSISTENCES.index(options["persistence"]),
-        "peak_log_fold": float(np.log(options["peak_fold"])),
+        # Twofold is twofold in every unit, whatever the rounding.
+        "peak_log_fold": float(np.log(options["peak_fold"])) - 1e-12,
         "peak_errors": float(options["peak_errors"]),
         "contraction_days": float(options["contraction_days"]),
         "threshold": float(options["threshold"]),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..schema import Excluded, Status
 from ..tables import read_table
 from .inputs import leading_dims
+
+if TYPE_CHECKING:
+    from ..kernels.nca_codes import Samples
 
 _WORDS = {"include": 1, "included": 1, "exclude": 2, "excluded": 2}
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -30,7 +35,7 @@ class Selection:
     reasons: np.ndarray
 
 
-def read_selection(table: str | Path | pd.DataFrame, profiles: xr.Dataset, times: np.ndarray) -> Selection:
+def read_selection(table: str | Path | pd.DataFrame, profiles: xr.Dataset, samples: Samples) -> Selection:
     """Read which samples a terminal line goes through, or must not.
 
     Parameters
@@ -41,15 +46,16 @@ def read_selection(table: str | Path | pd.DataFrame, profiles: xr.Dataset, times
         line goes through these and no others.
     profiles : Dataset
         The profiles.
-    times : ndarray
-        Times used, (profile, sample).
+    samples : Samples
+        The profiles as the kernels take them.
 
     Raises
     ------
     InputError
-        Names the row: no such sample, another word, no reason, or one sample twice.
+        Names the row: no such sample, one to include that is not quantified, another word, no reason, or one sample
+        twice.
     """
-    lead = leading_dims(profiles)
+    lead, times = leading_dims(profiles), samples.time
     others = [dim for dim in lead if dim != "patient"]
     several = [dim for dim in others if profiles.sizes[dim] > 1]
     aliases = _ALIASES | dict.fromkeys(others, ())
@@ -81,6 +87,8 @@ def read_selection(table: str | Path | pd.DataFrame, profiles: xr.Dataset, times
         word, why, by = texts["use"][row].lower(), texts["reason"][row], texts["by"][row]
         if word not in _WORDS:
             raise source.error(row, f"use is '{word}': write include or exclude")
+        if _WORDS[word] == 1 and not _is_quantified(samples, profile, int(hits[0])):
+            raise source.error(row, "a line goes through quantified samples only, and this one is not: leave it out")
         if not why:
             raise source.error(row, "a choice by hand needs a reason: write it in the column 'reason'")
         if codes[profile, hits[0]]:
@@ -88,3 +96,9 @@ def read_selection(table: str | Path | pd.DataFrame, profiles: xr.Dataset, times
         codes[profile, hits[0]] = _WORDS[word]
         reasons[profile, hits[0]] = f"{why} ({by})" if by else why
     return Selection(codes, reasons)
+
+
+def _is_quantified(samples: Samples, profile: int, sample: int) -> bool:
+    row = min(profile, len(samples.excluded) - 1)
+    left_out = samples.excluded[row, min(sample, samples.excluded.shape[1] - 1)] == Excluded.excluded
+    return bool(samples.status[profile, sample] == Status.quantified and not left_out)

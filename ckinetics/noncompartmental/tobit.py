@@ -33,16 +33,13 @@ def add_tobit(
     from ..kernels import nca_tobit as kernel
 
     shape = result["cmax"].shape
-    flat = {
-        name: np.ascontiguousarray(result[name].values.ravel())
-        for name in ("tmax", "lambda_z_lower", "first_peak_time")
-    }
+    names = ("tmax", "lambda_z_lower", "expansion_lower", "first_peak_time")
+    flat = [np.ascontiguousarray(result[name].values.ravel()) for name in names]
     out, why = kernel.empty_tables(len(windows.rows))
 
     def work(first: int, last: int) -> None:
         kernel.tobit_all(
-            samples, windows.rows, windows.starts, windows.ends, rules, first, last, flat["tmax"],
-            flat["lambda_z_lower"], flat["first_peak_time"], out, why,
+            samples, windows.rows, windows.starts, windows.ends, rules, first, last, *flat, out, why,
         )  # fmt: skip
 
     run_slices(work, len(windows.rows), threads)
@@ -61,10 +58,10 @@ def add_tobit(
     codes = {name: why[:, column] for name, column in columns.items()}
     for rate, time in _RATES.items():
         values[time], codes[time] = np.log(2.0) / values[rate], codes[rate]
-    names = [name for name in FURTHER if name in values]
+    shown = [name for name in FURTHER if name in values]
     return add_columns(
         result,
-        {name: (values[name].reshape(shape), FURTHER[name]) for name in names},
-        [codes[name].reshape(shape) for name in names],
+        {name: (values[name].reshape(shape), FURTHER[name]) for name in shown},
+        [codes[name].reshape(shape) for name in shown],
         unit,
     )

@@ -26,7 +26,7 @@ class Windows:
     rows : profile of each window
     starts, ends : days from which and up to which; times count from the start
     infusions : windows that each profile has (1 without infusions); windows are in the order of profiles
-    next_infusion : time of the next infusion inside an open window, infinite where there is none
+    next_infusion : time from the start to the next infusion, infinite where there is none
     """
 
     rows: np.ndarray
@@ -47,6 +47,8 @@ def check_intervals(intervals: Sequence[tuple[float, float] | str]) -> tuple[np.
     spans, labels = [], []
     try:
         pairs = [interval_of(one) for one in intervals]
+    except InputError:
+        raise
     except (TypeError, ValueError):
         raise InputError(f"intervals {intervals!r} are not pairs of numbers: write [(0, 28)]") from None
     for (start, end), label in pairs:
@@ -102,11 +104,9 @@ def find_windows(
     """Return the windows of all profiles, and with `each` the infusions by (patient, infusion): time and dose."""
     count = int(np.prod([profiles.sizes[dim] for dim in lead]))
     rows = np.arange(count, dtype=np.int64)
-    if window is not None:
-        start, end = _window(window)
-        return Windows(rows, np.full(count, start), np.full(count, end)), None
+    start, end = (0.0, np.inf) if window is None else _window(window)
     table = None if infusions is None else infusion_table(profiles, infusions)
-    if each:
+    if each and window is None:
         if table is None:
             raise InputError("infusions='each' needs the cohort's group 'infusions': build it with cohort(infusions=…)")
         times = _spread(table["time"].values, profiles, lead)
@@ -118,8 +118,8 @@ def find_windows(
     later = None
     if table is not None:
         times = _spread(table["time"].values, profiles, lead)
-        later = np.where(times > 0, times, np.inf).min(axis=1)
-    return Windows(rows, np.zeros(count), np.full(count, np.inf), next_infusion=later), None
+        later = np.where(times > start, times - start, np.inf).min(axis=1)
+    return Windows(rows, np.full(count, start), np.full(count, end), next_infusion=later), None
 
 
 def _window(window: tuple[float, float]) -> tuple[float, float]:
