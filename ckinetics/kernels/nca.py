@@ -198,7 +198,7 @@ def cells(rules, work, n_at, seen, cmax, tmax, out, why, facts):
     """What is special to cells; return the place of the second peak, -1 where there is none."""
     peak, trough, second, dip = turning_points(rules, work, n_at)
     second_expansion(work, trough, second, out, why)
-    fold(work, seen, cmax, tmax, out, why)
+    fold(work, seen, dip, cmax, tmax, out, why)
     if peak < 0:
         # Nothing but infused cells that left the blood, or but samples above an unknown ULOQ.
         reason = codes.ABOVE_ULOQ if facts[codes.N_ABOVE] > 0 else codes.NO_RISE

@@ -222,6 +222,14 @@ def interval_area(rules, work, n, top, last, lambda_z, intercept, slope_reason, 
         return area, observed, 0.0, codes.COMPUTED
     if math.isnan(lambda_z):
         return math.nan, 0.0, 0.0, codes.NO_TERMINAL_PHASE if by_samples and end < math.inf else slope_reason
+    if tail == codes.TAIL_PREDICTED and begin == t_last and last + 1 == n and end < math.inf:
+        # From the observed last level to the predicted one at the end, by the method.
+        c_end = math.exp(intercept - lambda_z * end)
+        if is_log(rules.method, c_last, c_end, True):
+            beyond = (end - begin) * (c_end - c_last) / math.log(c_end / c_last)
+        else:
+            beyond = (end - begin) * (c_last + c_end) / 2.0
+        return area + beyond, observed, beyond, codes.COMPUTED
     height = c_last
     if tail == codes.TAIL_OWN_PRED or tail == codes.TAIL_PREDICTED:
         height = math.exp(intercept - lambda_z * t_last)

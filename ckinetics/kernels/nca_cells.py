@@ -110,9 +110,9 @@ def expansion(work, dip, peak, out, why):
     """Rate of expansion and doubling time, from the first quantified sample (or the dip) to the first peak."""
     count, slope, _, low, high = line_through(work, dip, peak, math.inf)
     out[codes.EXPANSION_N_POINTS], out[codes.EXPANSION_LOWER], out[codes.EXPANSION_UPPER] = count, low, high
-    if count < 2:
+    if count < 2 and dip == 0:
         reason = codes.TOO_FEW_POINTS
-    elif not slope > 0.0:
+    elif count < 2 or not slope > 0.0:
         reason = codes.NO_RISE
     else:
         out[codes.EXPANSION_RATE], out[codes.DOUBLING_TIME] = slope, math.log(2.0) / slope
@@ -123,14 +123,19 @@ def expansion(work, dip, peak, out, why):
 
 
 @inner
-def fold(work, seen, cmax, tmax, out, why):
-    """Fold expansion over the first quantified level, and over the LLOQ of the BLQ sample before it."""
+def fold(work, seen, dip, cmax, tmax, out, why):
+    """Fold expansion over the first quantified level (or the dip), and over the LLOQ of the BLQ sample before it."""
     first = int(seen[codes.FIRST_AT])
+    if dip > 0:
+        # After the infused cells have left the blood, from where they expand.
+        first = dip
+        while work[codes.AT_STATE, first] == codes.BLQ and first < int(seen[codes.LAST_AT]):
+            first += 1
     if work[codes.AT_STATE, first] == codes.ABOVE or work[codes.AT_TIME, first] >= tmax:
         why[codes.FOLD_EXPANSION] = codes.PEAK_IS_FIRST
     else:
         out[codes.FOLD_EXPANSION] = cmax / work[codes.AT_LEVEL, first]
-    if first == 0:
+    if first == 0 or work[codes.AT_STATE, first - 1] != codes.BLQ:
         why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BLQ_BEFORE
         return
     lloq = work[codes.AT_LLOQ, first - 1]

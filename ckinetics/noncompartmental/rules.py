@@ -70,8 +70,8 @@ class Preset:
     tail : how an interval's area goes on after the last quantified sample: "last" ends there; "all" goes linearly to
         the first BLQ sample after it; "own_obs", "own_pred" extrapolate with the lambda_z of the interval's own
         samples from the observed or predicted last level; "samples" goes linearly to the first BLQ sample after it,
-        and only past the last sample uses the profile's lambda_z; "predicted" does the same with the profile's
-        predicted line
+        and only past the last sample uses the profile's lambda_z; "predicted" goes past the last sample by the
+        method, from the observed level to the predicted one at the end
     min_points : samples that a terminal line needs
     tolerance : adjusted R² within which the longer terminal line is chosen
     rising : whether windows that rise compete for the largest adjusted R²: "veto" (they do, and may leave no
@@ -268,5 +268,5 @@ def kernel_rules(rules: Preset, options: Mapping[str, Any], limits: Limits) -> n
     record = np.zeros((), dtype=codes.RULES)
     for name, value in fields.items():
         record[name] = value
-    rules_record: np.void = record[()]
-    return rules_record
+    found: np.void = record[()]  # type: ignore[assignment]
+    return found

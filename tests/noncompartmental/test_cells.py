@@ -84,7 +84,6 @@ def test_an_expansion_needs_two_samples_and_a_rise() -> None:
     )
 
 
-@pytest.mark.xfail(reason="a peak of infused cells that ends in BLQ is said to be above ULOQ", strict=True)
 def test_infused_cells_that_leave_no_trace_are_not_above_uloq() -> None:
     result = one([0, 2, 7, 14], [0, 1e4, 0, 0])
     codes = {reason(result, name) for name in ("expansion_rate", "expansion_n_points", "contraction_half_life")}
@@ -108,7 +107,6 @@ def test_fold_expansion_and_its_lower_bound() -> None:
     assert (reason(above, "fold_expansion"), value(above, "fold_expansion_lower")) == (Reason.above_uloq, 1e6 / 50)
 
 
-@pytest.mark.xfail(reason="without any level the lower bound is NaN without a reason", strict=True)
 def test_no_fold_expansion_without_a_level() -> None:
     result = one([0, 7], [0, 9e6], uloq=1e6)
     data = profile([0, 7], [0, 9e6], uloq=1e6)
@@ -241,9 +239,6 @@ def test_a_blq_trough_is_at_most_its_lloq() -> None:
     assert reason(high, "second_peak") == Reason.no_second_peak
 
 
-@pytest.mark.xfail(
-    reason="the sentence says that no sample at all was quantifiable, below an LLOQ of Cmax", strict=True
-)
 def test_the_reason_of_a_blq_trough_is_true() -> None:
     table = reasons_table(nca(profile([0, 7, 14, 28], [0, 9000, 0, 110]))).set_index("parameter")
     assert "no sample was quantifiable" not in table.loc["trough", "sentence"]
@@ -262,7 +257,6 @@ def test_infused_cells_that_leave_the_blood_are_no_first_peak() -> None:
     assert value(one([2.9, 7, 14, 28], [9000, 900, 300, 80]), "first_peak_time") == 7
 
 
-@pytest.mark.xfail(reason="the line of the expansion goes through the infused cells before the dip", strict=True)
 def test_the_expansion_begins_at_the_dip() -> None:
     result = one([0.1, 1, 3, 7, 10, 28], [900, 90, 200, 6000, 9000, 600])
     slope = np.polyfit([1, 3, 7, 10], np.log([90, 200, 6000, 9000]), 1)[0]
@@ -332,7 +326,7 @@ def test_persistence_lies_between_two_samples(
 def test_persistence_needs_a_sample_after_the_infusion() -> None:
     result = one([-1, 0], [0, 0])
     names = ("persistence", "persistence_lower", "persistence_upper", "tbql")
-    assert {reason(result, name) for name in names} == {Reason.no_sample}
+    assert {reason(result, name) for name in names} == {Reason.no_later_sample}
 
 
 # Thresholds
@@ -460,7 +454,10 @@ def test_no_area_is_below_its_lower_bound(method: str) -> None:
     time = [0, 3, 7, 14, 28, 60, 90]
     truth = nca(kinetics_from_arrays(time, level, unit="copies/ug"), auc_method=method)
     cut = nca(kinetics_from_arrays(time, level, unit="copies/ug", uloq=1e4), auc_method=method)
-    assert (cut["auc_last_lower"] <= truth["auc_last"] * (1 + 1e-12)).all()
+    known = np.isfinite(cut["auc_last_lower"])
+    # Under linear-log there is no bound where Tmax is unknown.
+    assert known.all() or method == "linear-log"
+    assert (cut["auc_last_lower"] <= truth["auc_last"] * (1 + 1e-12)).where(known, True).all()
     assert (cut["cmax_lower"] <= truth["cmax"]).all()
     some = cut["n_above_uloq"] > 0
     assert np.isnan(cut["auc_last"].where(some, drop=True)).all()
@@ -543,13 +540,11 @@ def test_a_value_is_missing_exactly_where_it_has_a_reason(rules: str) -> None:
     assert not sentences.str.contains(r"\bnan\b|\{").any()
 
 
-@pytest.mark.xfail(reason="tlast and clast_obs are NaN without a reason where all levels were put in", strict=True)
 def test_levels_put_in_for_an_all_blq_patient_have_a_reason_for_tlast() -> None:
     result = one([0, 7, 14], [0, 0, 0], preset="pknca", blq=60.0)
     assert np.isnan(value(result, "tlast")) == (reason(result, "tlast") != Reason.computed)
 
 
-@pytest.mark.xfail(reason="the smallest of no levels is infinite", strict=True)
 def test_the_smallest_of_no_levels_is_missing() -> None:
     data = profile([0, 7], [9e6, 9e6], uloq=1e6)
     data["uloq"].values[:] = np.nan

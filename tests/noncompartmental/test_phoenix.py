@@ -101,9 +101,6 @@ def test_intervals_of_theoph() -> None:
     assert [one for one, apart in inside.items() if abs(apart) > 2e-15] == ["6", "10"]  # the last samples are before 24
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the tail begins at the predicted level, not the observed"
-)
 def test_an_interval_that_ends_after_the_last_sample_begins_its_tail_at_the_observed_level() -> None:
     """NonCompart: AUC0-24 off PKNCA's aucint.inf.pred by 2.2e-5 at most.
 

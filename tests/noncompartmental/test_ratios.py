@@ -85,7 +85,6 @@ def test_only_quantified_samples_of_the_window_pair() -> None:
     assert ratio(two(blood[1:3], [(-1.0, "70")]), "cmax")[1] == Reason.no_sample
 
 
-@pytest.mark.xfail(reason="the result does not carry which samples are excluded", strict=True)
 def test_excluded_samples_do_not_pair() -> None:
     rows = [
         {"patient": "A", "matrix": matrix, "time": time, "level": level, "lloq": 50}

@@ -157,7 +157,6 @@ def test_a_wrong_row_of_a_file_is_named_with_the_file(tmp_path: Path) -> None:
         nca(profiles(), slopes=path)
 
 
-@pytest.mark.xfail(reason="an included BLQ sample is passed over in silence", strict=True)
 def test_a_sample_that_no_line_can_go_through_is_refused() -> None:
     with pytest.raises(InputError, match="row 1"):
         nca(profiles(), slopes=choose(("B", 21, "include"), ("B", 28, "include"), ("B", 60, "include")))

@@ -35,16 +35,7 @@ NEAR = 1e-9
 TOLERANCE = {"aumclast": 1e-11, "aumcall": 1e-11, "aumcinf.obs": 1e-11, "aumcinf.pred": 1e-11}
 # What the kernel is known to have wrong, by the twin's remark: names that are not compared, "" for the whole profile.
 # Each has a test below that fails.
-FAULTS: dict[str, tuple[str, ...]] = {
-    "unknown ULOQ": ("",),
-    "only imputed": ("",),
-    "dropped at zero": ("",),
-    "Tmax of the BLQ rule": ("",),
-    "no peak": ("expansion", "doubling", "contraction"),
-    "endless without tail": ("auc_interval",),
-    "anchor above zero": ("tlag",),
-    "smallest above ULOQ": ("cmin",),
-}
+FAULTS: dict[str, tuple[str, ...]] = {}
 
 
 @dataclasses.dataclass
