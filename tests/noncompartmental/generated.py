@@ -174,12 +174,13 @@ def options(rng: np.random.Generator, preset: str) -> dict[str, Any]:
         "window": some([(7.0, 90.0), (-5.0, 60.0), (0.0, 28.0), (1.5, np.inf)]) if rng.random() < 0.4 else None,
         "limits": some([{"anchor_pct": 5.0, "extrap_pct": 50.0, "r_squared": 0.5, "span_ratio": 1.0, "n_points": 5.0}]),
     }
-    for name, values in {
+    others: dict[str, list[Any]] = {
         "persistence": ["last_quantified", "midpoint", "first_blq"],
         "peak_fold": [2.0, 1.2, 10.0],
         "peak_errors": [3.0, 0.0, 1.0],
         "peaks_from": [3.0, 0.0, -10.0, 12.0],
         "contraction_days": [21.0, 5.0, 100.0],
-    }.items():
-        given[name] = values[int(rng.integers(len(values)))] if rng.random() < 0.5 else values[0]
+    }
+    for name, values in others.items():
+        given[name] = some(values)
     return {name: value for name, value in given.items() if value is not None}

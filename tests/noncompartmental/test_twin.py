@@ -76,8 +76,8 @@ def compare(seed: int, count: int, preset: str, found: Found) -> None:
     given = options(rng, preset)
     slopes = choices(rng, data) if rng.random() < 0.4 else pd.DataFrame()
     marks: dict[str, dict[float, str]] = {}
-    for row in slopes.itertuples():
-        marks.setdefault(row.patient, {})[row.time] = row.use
+    for patient, time, use, _ in slopes.to_numpy().tolist():
+        marks.setdefault(patient, {})[time] = use
     result = nca(
         data, preset=preset, intervals=INTERVALS, disposition=True, slopes=slopes if len(slopes) else None, **given
     )
@@ -153,19 +153,19 @@ def compare_blocks(seed: int, blocks: int, size: int) -> Found:
         compare(seed + block, size, PRESET_NAMES[block % len(PRESET_NAMES)], found)
     assert not found.wrong, f"{len(found.wrong)} of {found.values} values differ, first {found.wrong[:5]}"
     assert found.profiles == blocks * size
-    assert found.near_ties < 0.04 * found.profiles
+    assert found.near_ties < 0.02 * found.profiles
     assert found.faults < 0.05 * found.profiles
     return found
 
 
 def test_the_kernel_equals_the_twin() -> None:
-    """Of 2,000 profiles under 80 sets of options 18 are near ties and 42 touch a known fault throughout."""
+    """Of 2,000 profiles under 80 sets of options 18 are near ties and 45 touch a known fault throughout."""
     compare_blocks(1, 80, 25)
 
 
 @pytest.mark.slow
 def test_the_kernel_equals_the_twin_on_many_profiles() -> None:
-    """Of 100,000 profiles 2.2 % are near ties, most of them exact doublings against a fold of 2."""
+    """Of 100,000 profiles 1,253 are near ties, most of them exact doublings against a fold of 2; 3,365 touch a fault."""
     found = compare_blocks(10_000, 1000, 100)
     assert not {reason.name for reason in GIVEN_BY_KERNEL} - set(found.reasons), "a reason that never occurred"
     assert not set(FLAGS) - {"other_infusion"} - set(found.flags), "a flag that was never raised"

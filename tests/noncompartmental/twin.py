@@ -141,13 +141,13 @@ class Analysis:
     def anchor(self) -> None:
         """Put a point at 0 where the cleaned profile has none; `late` says why there are no areas from 0."""
         self.late = ""
-        if self.points and self.points[0].t > 0:
+        if not self.points or self.points[0].t > 0:
             level, self.late = anchor_of(self.rules, self.usable[0].time, self.before, self.answer)
             if self.usable[0].state == "above" and self.usable[0].time == 0:
                 level, self.late = NAN, "starts_late"
             if self.rules.anchor != "none" and self.usable[0].time == 0:
                 self.answer.remarks.add("dropped at zero")
-            if not self.late:
+            if self.points and not self.late:
                 self.points.insert(0, Point(0.0, level, False))
                 if level > 0:
                     self.answer.remarks.add("anchor above zero")
@@ -317,9 +317,11 @@ class Analysis:
             answer.lack("cav", "no_end")
         else:
             answer.give("cav", area / self.length)
-        tied = [p for p in points if p.t >= self.last][:2]
-        to_blq = segment_area("linear", *tied, False) if len(tied) == 2 else 0.0
-        moment_blq = segment_moment("linear", *tied, False) if len(tied) == 2 else 0.0
+        to_blq = moment_blq = 0.0
+        rest = [p for p in points if p.t >= self.last]
+        if len(rest) > 1:
+            to_blq = segment_area("linear", rest[0], rest[1], False)
+            moment_blq = segment_moment("linear", rest[0], rest[1], False)
         answer.give("auc_all", area + to_blq)
         answer.give("aumc_all", moment + moment_blq)
         first = segment_area(method, points[0], points[1], points[0].t >= self.tmax)
@@ -447,14 +449,14 @@ class Analysis:
                         height = math.exp(line.intercept - line.rate * self.last)
                     height *= math.exp(-line.rate * max(start - self.last, 0.0))
                     beyond = height * -math.expm1(-line.rate * (end - p.t)) / line.rate
+            elif end == INF:
+                self.answer.remarks.add("endless without tail")
             else:
                 next_ = [q for q in points if q.t > self.last][:1]
                 last = next(q for q in points if q.t == self.last)
                 level = 0.0
                 if rules.tail == "all" and next_ and end < next_[0].t:
                     level = last.c * (next_[0].t - end) / (next_[0].t - last.t)
-                if end == INF:
-                    self.answer.remarks.add("endless without tail")
                 # Always a logarithm: it is 0 with one end zero, and there is none with two or with a tie.
                 if p.c == level:
                     return NAN, 0.0, 0.0, "tie_in_log"
