@@ -36,6 +36,7 @@ _HOMES = {
     "load_example": "examples",
     "load_model": "modeling",
     "nca": "noncompartmental",
+    "nca_table": "noncompartmental",
     "peaks": "exposure",
     "quantification_limit": "assay",
     "quantify": "assay",

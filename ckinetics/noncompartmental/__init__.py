@@ -6,6 +6,7 @@ from .parameters import PARAMETERS, Parameter, find_parameter
 from .reasons import Reason, reasons_table
 from .rules import PRESETS, Limits, Preset
 from .summaries import nca_summary
+from .tables import nca_table
 
 __all__ = [
     "FLAGS",
@@ -19,5 +20,6 @@ __all__ = [
     "find_parameter",
     "nca",
     "nca_summary",
+    "nca_table",
     "reasons_table",
 ]
