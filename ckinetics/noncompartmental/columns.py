@@ -244,3 +244,12 @@ def reason_texts(
             made[key] = sentence(few, reason, *place, parameter=name)
         words[at], sentences[at] = reason.name, made[key]
     return words, sentences
+
+
+def interval_kind(result: xr.Dataset) -> str:
+    """Return the level and the kind of a result's intervals, "" where it has none."""
+    found = settings_of(result).get("uncertainty") or {}
+    if not found:
+        return ""
+    kind = {"delta": "delta method", "both": "delta method; boot: bootstrap"}.get(found["kind"], str(found["kind"]))
+    return f"{100 * float(found['level']):g} % {kind}"

@@ -18,12 +18,12 @@ from .columns import (
     columns_of,
     flags_of,
     given_of,
+    interval_kind,
     labels_of,
     leading_of,
     level_units,
     per_profile,
     reason_texts,
-    settings_of,
     units_of,
 )
 from .reasons import SENTENCES, Reason, label_of
@@ -197,15 +197,6 @@ def wide_columns(result: xr.Dataset) -> tuple[pd.DataFrame, dict[str, str]]:
     frame["flags"] = ["; ".join(names) for names in flags_of(result)]
     made = pd.DataFrame(frame, index=range(len(units)))
     return made[given_of(result)].reset_index(drop=True), shown
-
-
-def interval_kind(result: xr.Dataset) -> str:
-    """Return the level and the kind of a result's intervals, "" where it has none."""
-    found = settings_of(result).get("uncertainty") or {}
-    if not found:
-        return ""
-    kind = {"delta": "delta method", "both": "delta method; boot: bootstrap"}.get(found["kind"], str(found["kind"]))
-    return f"{100 * float(found['level']):g} % {kind}"
 
 
 def _one(units: list[str]) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 from ..noncompartmental import nca_summary
 from ..schema import YesNo
 from .results import flag_words, kind_of, model_name
+from .series import each_series
 
 # Fits whose estimates are at a minimum; others have none, or are where the search stopped.
 AT_MINIMUM = ("converged", "converged_at_kink", "at_bound")
@@ -54,7 +55,12 @@ def summary(result: xr.Dataset | xr.DataTree, /) -> pd.DataFrame:
     kind = kind_of(result)
     if isinstance(result, xr.DataTree):
         return _fit_summary(result)
-    return nca_summary(result) if kind == "nca" else _exposure_summary(result)
+    return _nca_summary(result) if kind == "nca" else _exposure_summary(result)
+
+
+def _nca_summary(result: xr.Dataset) -> pd.DataFrame:
+    frames = [nca_summary(one) for _, one in each_series(result)]
+    return pd.concat(frames, ignore_index=True) if frames else nca_summary(result)
 
 
 def _fit_summary(fit: xr.DataTree) -> pd.DataFrame:

@@ -56,8 +56,10 @@ def test_numbers_are_numbers_in_full_and_missing_ones_are_empty(made):
     expected = result["half_life"].transpose("patient", "matrix").values.ravel()
     for cell, value in zip(column(book["NCA"], "half_life"), expected, strict=True):
         assert cell == "" if np.isnan(value) else cell == pytest.approx(value, rel=1e-15)
-    means = column(book["NCA summary"], "geometric mean")
-    for cell, value in zip(means, nca_summary(result)["geometric mean"], strict=True):
+    keys = zip(column(book["NCA summary"], "matrix"), column(book["NCA summary"], "parameter"), strict=True)
+    means = dict(zip(keys, column(book["NCA summary"], "geometric mean"), strict=True))
+    for row in nca_summary(result).to_dict("records"):
+        cell, value = means[(row["matrix"], row["parameter"])], row["geometric mean"]
         assert cell == "" if np.isnan(value) else cell == pytest.approx(value, rel=1e-15)
 
 
