@@ -23,7 +23,7 @@ _TIDY: dict[str, tuple[str, ...]] = {
     "time_unit": ("tunit", "time_units", "timeunit"),
     "dose": ("dose_cells", "dose_received", "infused_dose"),
 }
-_ONLY_PC = ("supp", "ex", "dm", "testcd")
+_ONLY_PC = ("supp", "ex", "dm", "testcd", "specimens")
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ def _domain(source: Table) -> str | None:
 
 def _tidy(levels: Levels, source: Table, by: str | None) -> tuple[xr.Dataset, pd.DataFrame, tuple[str, ...]]:
     for name in _ONLY_PC:
-        if getattr(levels, name) is not None:
+        if getattr(levels, name):
             raise InputError(
-                f"'{name}' belongs to a CDISC domain, and this is a tidy table: leave it out", file=levels.file
+                f"{name} belongs to a CDISC domain, and '{levels.file.name}' is a tidy table: leave it out"
             )
     columns = {name: given for name, given in levels.columns.items() if name not in ("time_unit", "dose")}
     profiles = read_kinetics(
