@@ -104,6 +104,8 @@ def read_levels(levels: Levels, *, title: str, by: str | None = None) -> Read:
             )  # fmt: skip
             patients, notes = _demographics(levels, by, profiles), ()
             kind = f"CDISC domain {domain}"
+        if not profiles.sizes["patient"]:
+            raise InputError("the table has a header and no samples: check where it is from", file=levels.file)
         made = cohort(profiles, patients=patients, infusions=levels.infusions, title=title)
     except ValidationError as err:
         raise InputError("; ".join(map(str, err.faults)), file=err.file or str(levels.file)) from None

@@ -278,6 +278,7 @@ def test_cells_that_a_spreadsheet_would_compute_stay_text(tmp_path: Path) -> Non
         (HEAD + "P1,0,many,copies/ug,5\n", [], 1, "row 2: level 'many' is neither a number nor a known word"),
         (HEAD + "P1,0,-3,copies/ug,5\n", [], 1, "row 2: level -3 is negative"),
         ("", [], 1, "the file is empty"),
+        (HEAD, ["--unit", "copies/ug"], 1, "the table has a header and no samples"),
         ("\x00\x01\x02", [], 1, "is neither a text table nor a workbook"),
         ("patient,time,level,unit,dose\nP1,0,9,copies/ug,1\nP1,7,8,copies/ug,2\n", [], 1,
          "row 3: dose of patient 'P1' is '2' but '1' in a row before"),

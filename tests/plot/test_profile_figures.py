@@ -42,6 +42,15 @@ def test_each_sample_is_drawn_as_what_is_known_of_it():
     assert high > 60
 
 
+def test_the_order_of_dims_does_not_matter():
+    data = small_cohort()["kinetics"].to_dataset()
+    turned = data.transpose("matrix", "sample", "patient")
+    for draw in (lambda one: plot.profiles(one), lambda one: plot.individuals(one).axes[0]):
+        assert marks(draw(turned), "quantified") == marks(draw(data), "quantified") != []
+    with pytest.raises(InputError, match="a figure takes patient, matrix and sample; select the rest"):
+        plot.profiles(data.expand_dims("simulation"))
+
+
 def test_the_lloq_line_is_the_median_and_the_band_the_range():
     ax = plot.profiles(small_cohort())
     line = next(line for line in ax.lines if line.get_gid() == "lloq")
