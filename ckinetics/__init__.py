@@ -36,6 +36,7 @@ _HOMES = {
     "load_example": "examples",
     "load_model": "modeling",
     "nca": "noncompartmental",
+    "nca_table": "noncompartmental",
     "peaks": "exposure",
     "persistence_summary": "noncompartmental",
     "quantification_limit": "assay",

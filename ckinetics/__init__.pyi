@@ -32,6 +32,7 @@ from .modeling import list_models as list_models
 from .modeling import load_model as load_model
 from .noncompartmental import cautions_table as cautions_table
 from .noncompartmental import nca as nca
+from .noncompartmental import nca_table as nca_table
 from .noncompartmental import persistence_summary as persistence_summary
 from .noncompartmental import reasons_table as reasons_table
 from .provenance import content_hash as content_hash

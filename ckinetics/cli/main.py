@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .nca import nca
 from .plates import plates
 from .quantify import quantify
 
@@ -97,6 +98,7 @@ def models(
         _stop(err, EXIT_USAGE)
 
 
+app.command()(nca)
 app.command()(plates)
 app.command()(quantify)
 

@@ -8,6 +8,7 @@ from .persistence import persistence_summary
 from .reasons import Reason, reasons_table
 from .rules import PRESETS, Limits, Preset
 from .summaries import nca_summary
+from .tables import nca_table
 
 __all__ = [
     "FLAGS",
@@ -22,6 +23,7 @@ __all__ = [
     "find_parameter",
     "nca",
     "nca_summary",
+    "nca_table",
     "persistence_summary",
     "reasons_table",
     "turnbull",

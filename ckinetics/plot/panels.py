@@ -10,27 +10,19 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..noncompartmental.reasons import Reason, sentence
 from .fits import check_belongs, fit_curves
 from .samples import Samples, draw_line, draw_lloq, draw_marks, legend_handles, samples_of
-from .style import (
-    FIT_COLOUR,
-    PALETTE,
-    TERMINAL_COLOUR,
-    level_name,
-    log_limits,
-    new_figure,
-    number,
-    plain,
-    say,
-    styled,
-    unit_label,
-    with_unit,
-)
+from .style import FIT_COLOUR, PALETTE, level_name, log_limits, new_figure, plain, say, styled, with_unit
+from .terminal import TerminalLines, terminal_handles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Room above a panel for what is said of its terminal line.
+_LINES_OF_TEXT = 3
+_LINE_HEIGHT = 7.8  # points
+_WIDTH_OF_TEXT = 46  # letters
 
 
 def individuals(
@@ -47,9 +39,10 @@ def individuals(
 ) -> Figure:
     """Draw one panel a patient, all on the same axes.
 
-    Marks are those of `profiles`. With `nca`, the samples that entered lambda_z are ringed, the terminal line
-    is drawn through them and the half-life is written in the panel, or the reason why there is none; with
-    `fit`, the fitted curve is drawn.
+    Marks are those of `profiles`. With `nca`, the samples that entered lambda_z are ringed (in squares where they were
+    chosen by hand, samples left out by hand are crossed), the terminal line is drawn through them, and the Tobit line
+    where the result has one; above the panel stand the half-life, or the reason why there is none, and the flags with
+    their limits. An analysis of each infusion has a line each. With `fit`, the fitted curve is drawn.
 
     Parameters
     ----------
@@ -88,7 +81,8 @@ def individuals(
         count = max(len(chosen), 1)
         columns = min(columns, count)
         rows = -(-count // columns)
-        size = (max(2.35 * columns, 3.6), 1.95 * rows + 0.75)
+        lines = 0 if nca is None else _LINES_OF_TEXT
+        size = (max(2.35 * columns, 3.6), (1.95 + _LINE_HEIGHT / 72 * lines) * rows + 0.75)
         if figure is None:
             figure = new_figure(*size)
         else:
@@ -103,7 +97,7 @@ def individuals(
             axes.flat[0].set_axis_on()
             say(axes.flat[0], "There are no patients.")
         curves = {} if fit is None else fit_curves(fit, samples)
-        terminal = None if nca is None else _Terminal(nca, samples)
+        terminal = None if nca is None else TerminalLines(nca, samples)
         for name, result in (("fit", fit), ("nca", nca)):
             if result is not None:
                 check_belongs(data, result, name)
@@ -118,7 +112,8 @@ def individuals(
             ax.tick_params(labelbottom=True)
         figure.supxlabel("Time since first infusion (day)", fontsize=9)
         figure.supylabel(plain(with_unit(level_name(group, samples.series, samples.unit), samples.unit)), fontsize=9)
-        _legend(figure, kinds, limit, fit is not None, terminal is not None, columns)
+        drawn = set() if terminal is None else terminal.drawn
+        _legend(figure, kinds, limit, fit is not None, drawn, columns)
     return figure
 
 
@@ -135,51 +130,11 @@ def _positions(samples: Samples, patients: Sequence[str] | None) -> list[int]:
 def _limits(ax: Axes, samples: Samples, top: float) -> None:
     limits = log_limits(np.where(np.isfinite(samples.height), samples.height, samples.lloq))
     if limits:
-        # Room at the foot for the line of text.
-        high = max(limits[1], 1.2 * top)
-        ax.set_ylim(limits[0] / (high / limits[0]) ** 0.18, high)
+        ax.set_ylim(limits[0], max(limits[1], 1.2 * top))
     time = samples.time[np.isfinite(samples.time)]
     if time.size:
         margin = max(0.04 * float(np.ptp(time)), 0.5)
         ax.set_xlim(float(time.min()) - margin, float(time.max()) + margin)
-
-
-class _Terminal:
-    """The terminal lines of one series of an nca result, by the patients of a figure."""
-
-    def __init__(self, nca: xr.Dataset, samples: Samples) -> None:
-        if not isinstance(nca, xr.Dataset) or "lambda_z_used" not in nca:
-            raise InputError("nca= expects the result of nca: it has the variable 'lambda_z_used'")
-        series = str(nca["reason_code"].dims[1])
-        labels = [str(label) for label in nca[series].values.tolist()]
-        if samples.series not in labels:
-            raise InputError(f"the nca result has no {series} '{samples.series}': it has {', '.join(labels)}")
-        self.result = nca
-        self.series = labels.index(samples.series)
-        self.at = {str(name): position for position, name in enumerate(nca["patient"].values.tolist())}
-        self.unit = samples.unit or " "
-        self.column = nca["parameter"].values.tolist().index("half_life")
-
-    def value(self, name: str, patient: int) -> float:
-        return float(self.result[name].values[patient, self.series])
-
-    def draw(self, ax: Axes, name: str) -> str:
-        """Draw the line and its rings; return what the panel says of the half-life."""
-        patient = self.at.get(name)
-        if patient is None:
-            return "not in the analysis"
-        place = (patient, self.series)
-        reason = Reason(int(self.result["reason_code"].values[(*place, self.column)]))
-        if reason != Reason.computed:
-            return f"t½ n.c.: {sentence(self.result, reason, *place)}".replace(self.unit, unit_label(self.unit))
-        used = self.result["lambda_z_used"].values[place] == 1
-        time, level = self.result["time"].values[place][used], self.result["level"].values[place][used]
-        ax.plot(time, level, "o", ms=8.5, mfc="none", mec=TERMINAL_COLOUR, mew=1.2, zorder=4, gid=f"lambda_z-{name}")
-        rate, intercept = self.value("lambda_z", patient), self.value("lambda_z_intercept", patient)
-        ends = np.array([time.min(), time.max()])
-        ax.plot(ends, np.exp(intercept - rate * ends), color=TERMINAL_COLOUR, lw=1.4, ls="--", zorder=4)
-        half_life, fit = number(self.value("half_life", patient)), self.value("adj_r_squared", patient)
-        return f"t½ {half_life} day ({used.sum()} points, R²adj {fit:.2f})"
 
 
 def _panel(
@@ -187,10 +142,11 @@ def _panel(
     samples: Samples,
     patient: int,
     curve: tuple[np.ndarray, np.ndarray] | None,
-    terminal: _Terminal | None,
+    terminal: TerminalLines | None,
 ) -> set[str]:
     name = samples.patients[patient]
-    ax.set_title(plain(name if len(name) <= 24 else f"{name[:23]}…"), loc="left", fontsize=9)
+    pad = 3.0 if terminal is None else 5.0 + _LINE_HEIGHT * _LINES_OF_TEXT
+    ax.set_title(plain(name if len(name) <= 24 else f"{name[:23]}…"), loc="left", fontsize=9, pad=pad)
     if (samples.time < 0).any():
         ax.axvline(0.0, color="#D0D0D0", lw=0.7, zorder=0)
     if curve is None:
@@ -201,24 +157,32 @@ def _panel(
     if not samples.present[patient].any():
         say(ax, "no samples")
     elif terminal is not None:
-        text = textwrap.shorten(terminal.draw(ax, name), 110, placeholder=" …")
-        # A patient without a level leaves the head of the panel free, others its foot.
-        foot = bool((samples.quantified | samples.above)[patient].any())
-        ax.text(
-            0.03,
-            0.03 if foot else 0.95,
-            plain(textwrap.fill(text, 34)),
-            transform=ax.transAxes,
+        # Above the axes, where it hides no sample.
+        ax.annotate(
+            plain(_text(terminal.draw(ax, name))),
+            (0, 1),
+            (0, pad - 1.5),
+            xycoords="axes fraction",
+            textcoords="offset points",
             fontsize=6.5,
             color="#333333",
-            va="bottom" if foot else "top",
-            zorder=6,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+            va="top",
+            linespacing=1.15,
+            annotation_clip=False,
         )
     return kinds
 
 
-def _legend(figure: Figure, kinds: set[str], limit: Any, fitted: bool, terminal: bool, columns: int) -> None:
+def _text(sentences: list[str]) -> str:
+    """Return what is said of a panel in as many lines as there is room for; the report has the rest."""
+    lines = [line for text in sentences for line in textwrap.wrap(text, _WIDTH_OF_TEXT, break_on_hyphens=False)]
+    if len(lines) > _LINES_OF_TEXT:
+        lines = lines[:_LINES_OF_TEXT]
+        lines[-1] = f"{lines[-1][: _WIDTH_OF_TEXT - 2]} …"
+    return "\n".join(lines)
+
+
+def _legend(figure: Figure, kinds: set[str], limit: Any, fitted: bool, drawn: set[str], columns: int) -> None:
     from matplotlib.lines import Line2D
 
     handles: list[Any] = legend_handles(kinds)
@@ -226,8 +190,6 @@ def _legend(figure: Figure, kinds: set[str], limit: Any, fitted: bool, terminal:
         handles.append(limit)
     if fitted:
         handles.append(Line2D([], [], color=FIT_COLOUR, lw=1.3, label="fit"))
-    if terminal:
-        label = "terminal line and the samples it used"
-        handles.append(Line2D([], [], color=TERMINAL_COLOUR, ls="--", marker="o", mfc="none", ms=8, label=label))
+    handles += terminal_handles(drawn)
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=max(1, min(3, columns - 1)))

@@ -62,7 +62,11 @@ def samples_of(data: xr.DataTree | xr.Dataset, group: str, series: str | None) -
         There are no profiles, no such series, or several and none is named.
     """
     dataset = profiles_of(data, group)
-    dim = str(dataset["level"].dims[1])
+    dims = [str(dim) for dim in dataset["level"].dims if dim not in ("patient", "sample")]
+    if len(dims) != 1 or "patient" not in dataset["level"].dims:
+        found = ", ".join(map(str, dataset["level"].dims))
+        raise InputError(f"the profiles have dims {found}: a figure takes patient, matrix and sample; select the rest")
+    dim = dims[0]
     labels = [str(label) for label in dataset[dim].values.tolist()]
     if series is None:
         if len(labels) != 1 and "blood" not in labels:

@@ -23,6 +23,7 @@ UNKNOWN_COLOUR = "#8C8C8C"
 LIMIT_COLOUR = "#6B6B6B"
 FIT_COLOUR = "#D55E00"
 TERMINAL_COLOUR = "#009E73"
+TOBIT_COLOUR = "#CC79A7"
 MARK_SIZE = 4.5
 _WHAT = {"kinetics": "CAR transgene", "flow": "CAR-positive cells"}
 STYLE: dict[Any, Any] = {
@@ -96,6 +97,32 @@ _LABELS = {
     "auc_pct_extrap_obs": "AUC extrapolated",
     "auc_last": "AUClast",
     "auc_all": "AUCall",
+    "auc_last_lower": "AUClast, lower bound",
+    "aumc_last": "AUMClast",
+    "aumc_all": "AUMCall",
+    "aumc_inf_obs": "AUMCinf",
+    "aumc_inf_pred": "AUMCinf, predicted",
+    "mrt_last": "MRTlast",
+    "mrt_inf_obs": "MRTinf",
+    "mrt_inf_pred": "MRTinf, predicted",
+    "half_life_effective": "t½, effective",
+    "cmax_lower": "Cmax, lower bound",
+    "cmax_upper": "Cmax, upper bound",
+    "tbql": "time to BLQ",
+    "tfirst": "first quantified",
+    "fold_expansion_lower": "fold expansion over LLOQ",
+    "contraction_half_life": "contraction t½",
+    "second_peak_time": "time of second peak",
+    "trough_time": "time of trough",
+    "threshold_time": "threshold reached",
+    "threshold_duration": "time above threshold",
+    "lambda_z_tobit": "λz, Tobit",
+    "half_life_tobit": "t½, Tobit",
+    "expansion_rate_tobit": "expansion rate, Tobit",
+    "doubling_time_tobit": "doubling time, Tobit",
+    "cmax_dn": "Cmax / dose",
+    "auc_last_dn": "AUClast / dose",
+    "auc_inf_obs_dn": "AUCinf / dose",
 }
 
 
@@ -106,10 +133,15 @@ def parameter_label(name: str) -> str:
     --------
     >>> parameter_label("cmax"), parameter_label("auc_interval 0-28"), parameter_label("span_ratio")
     ('Cmax', 'AUC 0–28 day', 'span ratio')
+    >>> parameter_label("auc_interval 0-6 months"), parameter_label("auc_interval_dn 0-inf")
+    ('AUC 0–6 months', 'AUC 0–∞ / dose')
     """
     if name.startswith("auc_interval"):
-        span = name.removeprefix("auc_interval").strip().replace("-", "–")
-        return f"AUC {span} day".replace("inf day", "∞").replace("AUC  day", "AUC over the interval")
+        dose = " / dose" if name.startswith("auc_interval_dn") else ""
+        span = name.removeprefix("auc_interval_dn").removeprefix("auc_interval").strip().replace("-", "–")
+        # A label may name its unit: "0-6 months".
+        unit = "" if span.endswith("inf") or not span[-1:].isdigit() else " day"
+        return f"AUC {span.replace('inf', '∞')}{unit}{dose}" if span else f"AUC over the interval{dose}"
     return _LABELS.get(name, name.replace("_", " "))
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 from ..delimited import csv_text
 from ..provenance import now, user, versions
 from ..schema import GROUPS
+from ..tables import as_number
 from .sheets import Sheet, samples_frame
 
 _MOST_ROWS = 1_000_000  # a sheet holds 1,048,576, and has rows above its data
@@ -84,12 +85,17 @@ def table_frame(tree: xr.DataTree, group: str) -> pd.DataFrame:
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as CSV, where text that a spreadsheet would compute stays text."""
+    """Write a table as CSV, where text that a spreadsheet would compute stays text; a number as text stays a number."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(map(csv_text, map(str, frame.columns)))
         for row in zip(*(frame[name].tolist() for name in frame.columns), strict=True):
-            writer.writerow(map(csv_text, row))
+            writer.writerow(map(_cell, row))
+
+
+def _cell(value: Any) -> str:
+    is_number = isinstance(value, str) and value.startswith("-") and as_number(value) is not None
+    return value if is_number else csv_text(value)
 
 
 def batch_sheets(

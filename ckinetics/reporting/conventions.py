@@ -14,7 +14,7 @@ from ..plot.style import unit_label
 from ..provenance import now, user, versions
 from ..schema import Status
 from .blocks import Definitions, Section, Table
-from .numbers import number, span
+from .numbers import count, number, span
 from .results import Results, model_name, settings_of
 
 AUC_WORDS = {
@@ -23,7 +23,40 @@ AUC_WORDS = {
     "linear-log": "linear trapezoids up to Tmax, logarithmic ones after it",
     "log-up/log-down": "logarithmic trapezoids wherever both ends are positive and differ",
 }
-_ACTIONS = {"keep": "taken as 0", "drop": "left out", "keep first": "the first taken as 0, the rest left out"}
+_ACTIONS = {
+    "keep": "taken as 0",
+    "drop": "left out",
+    "keep first": "the first taken as 0, the rest left out",
+    "lloq": "taken as the LLOQ",
+    "lloq/2": "taken as half the LLOQ",
+}
+_POSITIONS = {
+    "first": "before the first quantified",
+    "middle": "between",
+    "last": "after",
+    "before.tmax": "before Tmax",
+    "after.tmax": "from Tmax on",
+}
+_ANCHORS = {
+    "none": "nothing stands in for a missing sample at time 0",
+    "zero": "a level of 0 stands at time 0 where no sample lies there and none before it was quantified",
+    "baseline": "the level before the infusion (0 where it is BLQ) stands at time 0 where no sample lies there",
+}
+_TAILS = {
+    "last": "ends at the last quantified sample",
+    "all": "goes linearly to the first BLQ sample after the last quantified one, and ends there",
+    "own_obs": "goes on with the terminal line of the interval's own samples, from the observed last level",
+    "own_pred": "goes on with the terminal line of the interval's own samples, from the predicted last level",
+    "samples": "goes linearly to the first BLQ sample after the last quantified one; only past the last sample it goes "
+    "on with the profile's terminal line",
+    "predicted": "goes linearly to the first BLQ sample after the last quantified one; past the last sample it goes on "
+    "with the profile's terminal line, from the predicted level",
+}
+PERSISTENCE_WORDS = {
+    "last_quantified": "the last quantified sample",
+    "midpoint": "the middle between the last quantified sample and the first BLQ sample after it",
+    "first_blq": "the first BLQ sample after the last quantified one",
+}
 _ASSAY_TERMS = {
     "rules": "acceptance criteria",
     "rules_version": "their version",
@@ -107,33 +140,97 @@ def nca_words(nca: xr.Dataset) -> list[tuple[str, str]]:
     rows = [
         ("preset", f"{settings.get('preset', 'not recorded')}{_bracket(rules.get('source'))}"),
         ("area", f"{method}: {AUC_WORDS.get(method, 'not recorded')}"),
-        ("times", f"{settings.get('times', 'actual')} times"),
+        ("times", f"{settings.get('times', 'actual')} times{_span_words(settings)}"),
     ]
-    if "blq_first" in rules:
-        places = (("blq_first", "before the first quantified"), ("blq_middle", "between"), ("blq_last", "after"))
-        words = "; ".join(f"{place}: {_ACTIONS[rules[name]]}" for name, place in places)
-        rows.append(("samples below LLOQ", f"{words}; no imputed value enters λz, Tlast or Cmax"))
+    if not rules:
+        return rows
+    rows += [
+        ("samples below LLOQ", _blq_words(rules)),
+        (
+            "patients without a quantified sample",
+            "Cmax and areas are 0; they are counted, and left out of geometric means"
+            if rules["all_blq_is_zero"]
+            else "Cmax is below the LLOQ and areas are not calculable; they are counted as such in every table",
+        ),
+        ("start of the profile", _anchor_words(rules)),
+        ("areas over intervals", _TAILS.get(str(rules["tail"]), "not recorded")),
+        ("terminal rate λz", _line_words(rules, int(settings.get("slopes", 0)))),
+    ]
+    if settings.get("tobit"):
+        rows.append(("lines that know BLQ samples", "Tobit regression of ln level: BLQ samples lie below their LLOQ"))
+    return rows + _cell_rows(settings)
+
+
+def _span_words(settings: Mapping[str, Any]) -> str:
+    window = settings.get("window")
+    if window is not None:
+        return f", samples from day {float(window[0]):g} to {float(window[1]):g} only; times count from the first"
+    if settings.get("infusions") == "each":
+        return "; each infusion up to the next is an analysis of its own, whose times count from it"
+    return ""
+
+
+def _blq_words(rules: Mapping[str, Any]) -> str:
+    rule = rules["blq"]
+    if not isinstance(rule, Mapping):
+        words = f"everywhere {_action(rule)}"
+    else:
+        words = "; ".join(f"{where}: {_action(rule[name])}" for name, where in _POSITIONS.items() if name in rule)
+    enters = (
+        "a level put in counts as measured" if rules["imputed_counts"] else "no imputed value enters λz, Tlast or Cmax"
+    )
+    return f"{words}; {enters}"
+
+
+def _action(action: Any) -> str:
+    return _ACTIONS.get(action, f"taken as {action}") if isinstance(action, str) else f"taken as {action:g}"
+
+
+def _anchor_words(rules: Mapping[str, Any]) -> str:
+    anchor = str(rules["anchor"])
+    words = _ANCHORS.get(anchor, "not recorded")
+    gap = float(rules["anchor_gap"])
+    if anchor != "none" and np.isfinite(gap):
+        words += f", if the first comes within {gap:g} days; with a later one areas are missing"
+    if anchor == "baseline":
+        words += f"; baseline: {'mean of the samples' if rules['baseline'] == 'mean' else 'last sample'} before it"
+    return words
+
+
+def _line_words(rules: Mapping[str, Any], chosen: int) -> str:
+    rising = (
+        "lines that rise compete too, and may leave none" if rules["rising"] == "veto" else "of the declining lines"
+    )
+    first = "from Tmax on" if rules["tmax_in_line"] else "after Tmax"
+    words = (
+        f"least squares of ln level over the last k samples {first}, k at least {rules['min_points']}; "
+        f"of the declining lines within {float(rules['tolerance']):g} of the largest adjusted R² ({rising}) the "
+        "longest is taken"
+    )
+    if chosen:
+        words += f"; {count(chosen, 'sample')} chosen or left out by hand, each with a reason"
+    return words
+
+
+def _cell_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rules of what is special to cells, and of uncertainty."""
+    rows = []
+    if "persistence" in settings:
+        rows.append(("persistence", PERSISTENCE_WORDS.get(str(settings["persistence"]), str(settings["persistence"]))))
         rows.append(
             (
-                "patients without a quantified sample",
-                "Cmax and areas are 0; they are counted, and left out of geometric means"
-                if rules["all_blq_is_zero"]
-                else "Cmax and areas are not calculable; they are counted as such in every table",
+                "second peak",
+                f"a fall and a rise of {float(settings['peak_fold']):g}-fold and of {float(settings['peak_errors']):g} "
+                f"standard errors, after a first peak at day {float(settings['peaks_from']):g} or later",
             )
         )
-        anchor = "nothing stands in for a missing sample at time 0"
-        if rules["anchor"] == "zero":
-            anchor = "a level of 0 stands at time 0 where no sample lies at or before it"
-            if "anchor_gap" in rules:
-                anchor += f" and the first comes within {rules['anchor_gap']} days; with a later one areas are missing"
-        rows.append(("start of the profile", anchor))
-        rows.append(
-            (
-                "terminal rate λz",
-                f"least squares of ln level over the last k samples after Tmax, k at least {rules['min_points']}; of "
-                f"the declining lines within {rules['tolerance']:g} of the largest adjusted R² the longest is taken",
-            )
-        )
+        rows.append(("contraction", f"half-life over {float(settings['contraction_days']):g} days from the first peak"))
+    if (found := settings.get("uncertainty")) is not None:
+        kind = {"delta": "delta method", "bootstrap": "parametric bootstrap", "both": "delta method and bootstrap"}
+        words = f"{kind.get(found['kind'], found['kind'])}, {100 * float(found['level']):g} % intervals"
+        if found["kind"] != "delta":
+            words += f", {found['draws']} draws, seed {found['seed']}"
+        rows.append(("uncertainty", f"{words}, from the assay's standard errors"))
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..exposure.response import CATEGORIES
@@ -14,6 +15,7 @@ from ..plot.style import parameter_label, unit_label
 from .blocks import Heading, Paragraph, Section, Table, picture
 from .numbers import NOT_CALCULABLE, number, p_value, span
 from .results import Results
+from .series import each_series, series_name
 
 _BY_RESPONSE = ("cmax", "tmax")
 
@@ -35,18 +37,20 @@ def _by_response(cohort: xr.DataTree, results: Results) -> list[Any]:
     words = np.array([str(word) or "not known" for word in response.values.tolist()], dtype=object)
     groups = response.copy(data=words)
     blocks: list[Any] = [Heading("Exposure by best response")]
-    series = str(nca["reason_code"].dims[1])
-    for label in nca[series].values.tolist():
-        exposures = [nca["cmax"].sel({series: label})]
-        if nca.sizes.get("interval"):
-            first = nca["auc_interval"].sel({series: label}).isel(interval=0)
+    summaries = []
+    for label, one in each_series(nca):
+        here = groups.sel(patient=one["patient"].values)
+        exposures = [one["cmax"].isel({series_name(nca): 0})]
+        if one.sizes.get("interval"):
+            first = one["auc_interval"].isel({series_name(nca): 0}).isel(interval=0)
             exposures.append(first.rename(f"auc_interval {first['interval'].item()}"))
         for exposure in exposures:
             if np.isfinite(exposure.values).any():
                 bare = exposure.drop_vars([name for name in exposure.coords if name != "patient"])
-                blocks.append(_by_group(bare, groups, label))
-    summary = nca_summary(nca, parameters=_BY_RESPONSE, by=groups.rename("response").drop_attrs())
-    blocks.append(_response_table(summary, series))
+                blocks.append(_by_group(bare, here, label))
+        summaries.append(nca_summary(one, parameters=_BY_RESPONSE, by=here.rename("response").drop_attrs()))
+    if summaries:
+        blocks.append(_response_table(pd.concat(summaries, ignore_index=True), series_name(nca)))
     return blocks
 
 

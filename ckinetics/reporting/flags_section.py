@@ -10,17 +10,20 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import InputError
-from ..noncompartmental import cautions_table, reasons_table
 from ..plot.style import parameter_label
 from .blocks import Paragraph, Section, Table
 from .numbers import number
 from .results import Results, flag_words, model_name
+from .series import cautions_of, flag_name, reasons_of
 from .sheets import samples_frame
 
 Flags = pd.DataFrame | Sequence[str] | Sequence[Mapping[str, Any]]
 _SAMPLE_COLUMNS = (
     "group", "patient", "series", "time", "status", "level", "unit", "plate", "reason", "by", "sample_id",
 )  # fmt: skip
+# A parameter that is missing because the profile has no such thing says something of the profile, not of the data.
+_FINDINGS = ("still_quantified", "no_second_peak", "no_threshold", "never_reached", "no_predose_sample", "baseline_blq",
+             "no_blq_before")  # fmt: skip
 
 
 def flags_section(cohort: xr.DataTree, results: Results, flags: Flags | None) -> Section:
@@ -78,8 +81,9 @@ def _sets(cohort: xr.DataTree) -> list[Table]:
     return [Table(caption, ("patient", "set", "reason"), rows)] if rows else []
 
 
-def _not_calculable(nca: xr.Dataset, name: str) -> list[Table]:
-    reasons = reasons_table(nca)
+def _not_calculable(nca: xr.Dataset, name: str) -> list[Any]:
+    reasons = reasons_of(nca)
+    reasons = reasons[~reasons["reason"].isin(_FINDINGS)]
     if reasons.empty:
         return []
     series = str(reasons.columns[1])
@@ -91,16 +95,21 @@ def _not_calculable(nca: xr.Dataset, name: str) -> list[Table]:
         (patient, label, "; ".join(parameters), f"{sentence[0].upper()}{sentence[1:]}.")
         for (patient, label, sentence), parameters in missing.items()
     ]
-    return [Table(f"{name}: what could not be computed, and why", ("patient", series, "parameters", "reason"), rows)]
+    note = (
+        "What a profile does not have (a second peak, a BLQ sample after the last quantified one, a threshold) is not "
+    )
+    note += "listed: the workbook's sheet of reasons has it."
+    columns = ("patient", series, "parameters", "reason")
+    return [Table(f"{name}: what could not be computed, and why", columns, rows), Paragraph(note)]
 
 
 def _cautions(nca: xr.Dataset, name: str) -> list[Table]:
-    cautions = cautions_table(nca) if "caution_code" in nca else pd.DataFrame()
+    cautions = cautions_of(nca)
     if cautions.empty:
         return []
     series = str(cautions.columns[1])
     rows = [
-        (str(row["patient"]), str(row[series]), str(row["caution"]).replace("_", " "), str(row["sentence"]))
+        (str(row["patient"]), str(row[series]), flag_name(str(row["caution"])), str(row["sentence"]))
         for row in cautions.to_dict("records")
     ]
     return [Table(f"{name}: values to be read with caution", ("patient", series, "caution", "in words"), rows)]

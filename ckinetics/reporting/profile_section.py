@@ -12,7 +12,7 @@ from ..plot.samples import Samples, samples_of
 from ..schema import PROFILE_GROUPS, series_dim
 from .blocks import Heading, Paragraph, Picture, Section, picture
 from .numbers import count
-from .results import Results, model_name
+from .results import Results, model_name, settings_of
 
 PANELS_A_FIGURE = 12
 
@@ -119,7 +119,8 @@ def individuals_section(cohort: xr.DataTree, results: Results) -> Section:
 
 
 def _has(nca: xr.Dataset, series: str) -> bool:
-    return "matrix" in nca.coords and series in [str(label) for label in nca["matrix"].values.tolist()]
+    of_kinetics = settings_of(nca).get("group", "kinetics") == "kinetics"
+    return of_kinetics and "matrix" in nca.coords and series in [str(label) for label in nca["matrix"].values.tolist()]
 
 
 def _panels(cohort: xr.DataTree, series: str, names: list[str], nca: Any, fit: Any) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..noncompartmental import PARAMETERS, cautions_table, nca_summary, reasons_table
+from ..noncompartmental import PARAMETERS, nca_summary
+from ..noncompartmental.columns import RATIO
+from ..noncompartmental.rules import AUC_METHODS
+from ..noncompartmental.tables import long_table, wide_columns
 from ..provenance import now, settings_json, user, versions
 from ..schema import PROFILE_GROUPS, Excluded, Status, series_dim
+from .auc_methods import areas_by_method, ratios_to_own
 from .results import Results, flag_words, model_name
+from .series import cautions_of, each_series, reasons_of
 from .summaries import summary
 
 _PROFILE_COLUMNS = (
@@ -80,7 +85,7 @@ def all_sheets(
     level_unit = _one(samples["unit"].tolist())
     sheets = [Sheet("Summary", pd.DataFrame({"summary": [title, *sentences]}), has_units=False)]
     if results.nca:
-        sheets += [_nca_sheet(results), _nca_summary_sheet(results)]
+        sheets += [_nca_sheet(results), _nca_summary_sheet(results), *_nca_further(cohort, results)]
     units = dict.fromkeys(("level", "lod", "lloq", "uloq"), level_unit)
     sheets.append(
         Sheet("Samples", samples, {**units, "time": "day", "nominal_time": "day", "se_well": "1", "se_plate": "1"})
@@ -97,15 +102,10 @@ def all_sheets(
     for name, dim in (("curves", "curve"), ("verdicts", "verdict"), ("results", "result"), ("wells", "well")):
         if name in cohort.children:
             sheets.append(_table_sheet(cohort[name].to_dataset(), dim, name.capitalize()))
-    reasons = [reasons_table(nca).assign(analysis=at) for at, nca in enumerate(results.nca, start=1)]
-    filled = [frame for frame in reasons if len(frame)]
-    empty = pd.DataFrame(columns=["patient", "matrix", "parameter", "reason", "sentence", "analysis"])
-    sheets.append(Sheet("Reasons", pd.concat(filled, ignore_index=True) if filled else empty))
-    cautions = [
-        cautions_table(nca).assign(analysis=at) for at, nca in enumerate(results.nca, start=1) if "caution_code" in nca
-    ]
-    if any(len(frame) for frame in cautions):
-        sheets.append(Sheet("Cautions", pd.concat([f for f in cautions if len(f)], ignore_index=True)))
+    sheets.append(Sheet("Reasons", _of_analyses(results, reasons_of)))
+    cautions = _of_analyses(results, cautions_of)
+    if len(cautions):
+        sheets.append(Sheet("Cautions", cautions))
     sheets += flags
     sheets.append(_provenance_sheet(results, title, inputs))
     return sheets
@@ -117,40 +117,57 @@ def _one(units: list[str]) -> str:
     return distinct.pop() if len(distinct) == 1 else (SEE_COLUMN if distinct else "")
 
 
+def _of_analyses(results: Results, table: Callable[[xr.Dataset], pd.DataFrame]) -> pd.DataFrame:
+    """Return one table of all analyses, with the number of each."""
+    frames = [table(nca).assign(analysis=at) for at, nca in enumerate(results.nca, start=1)]
+    filled = [frame for frame in frames if len(frame)]
+    if filled:
+        return pd.concat(filled, ignore_index=True)
+    return frames[0] if frames else pd.DataFrame(columns=["patient", "matrix", "parameter", "reason", "sentence"])
+
+
 def _nca_sheet(results: Results) -> Sheet:
-    frames, units = [], {}
+    """Return every parameter of every profile, with standard errors and intervals, shares, counts and flags."""
+    frames: list[pd.DataFrame] = []
+    units: dict[str, str] = {}
     for at, nca in enumerate(results.nca, start=1):
-        series = str(nca["reason_code"].dims[1])
-        labels = [str(label) for label in nca[series].values.tolist()]
-        patients = [str(name) for name in nca["patient"].values.tolist()]
-        own = [str(unit) for unit in nca["unit"].values.tolist()] if "unit" in nca.coords else [""] * len(labels)
-        columns: dict[str, Any] = {
-            "analysis": at,
-            "patient": np.repeat(np.array(patients, dtype=object), len(labels)),
-            series: labels * len(patients),
-            "unit": own * len(patients),
-        }
-        for name in (*PARAMETERS, "n_quantified", "n_blq", "first_time", "last_time"):
-            if name in nca:
-                columns[name] = nca[name].transpose("patient", series).values.ravel()
-                known = PARAMETERS.get(name)
-                per_label = (
-                    [known.units(unit, "day") for unit in own] if known else [str(nca[name].attrs.get("units", ""))]
-                )
-                units[name] = _one(per_label)
-        areas = nca["auc_interval"].transpose("patient", series, "interval").values
-        for position, name in enumerate(nca["interval"].values.tolist()):
-            columns[f"auc_interval {name}"] = areas[:, :, position].ravel()
-            units[f"auc_interval {name}"] = _one([PARAMETERS["auc_last"].units(unit, "day") for unit in own])
-        frames.append(pd.DataFrame(columns, index=range(len(patients) * len(labels))))
+        frame, own = wide_columns(nca)
+        frame.insert(0, "analysis", at)
+        frames.append(frame)
+        for name, unit in own.items():
+            units[name] = unit if units.get(name, unit) == unit else SEE_COLUMN
     return Sheet("NCA", pd.concat(frames, ignore_index=True), units)
 
 
 def _nca_summary_sheet(results: Results) -> Sheet:
-    frames = [nca_summary(nca).assign(analysis=at) for at, nca in enumerate(results.nca, start=1)]
-    frame = pd.concat(frames, ignore_index=True)
+    frames = [
+        nca_summary(one, parameters=[name for name in PARAMETERS if name in one]).assign(analysis=at)
+        for at, nca in enumerate(results.nca, start=1)
+        for _, one in each_series(nca)
+    ]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"parameter": []})
     units = dict.fromkeys(("geometric mean", "mean", "SD", "median", "minimum", "maximum"), SEE_COLUMN)
     return Sheet("NCA summary", frame, {**units, "geometric CV %": "%"})
+
+
+def _nca_further(cohort: xr.DataTree, results: Results) -> list[Sheet]:
+    """Return the areas under each method, and the ratios of blood to other matrices."""
+    sheets = []
+    areas = [
+        (at, areas_by_method(cohort, nca))
+        for at, nca in enumerate(results.nca, start=1)
+        if nca.sizes.get("interval") and nca.sizes["patient"]
+    ]
+    if areas:
+        per_row = dict.fromkeys(AUC_METHODS, SEE_COLUMN)
+        of_each = pd.concat([frame.assign(analysis=at) for at, frame in areas], ignore_index=True)
+        over = pd.concat([ratios_to_own(frame).assign(analysis=at) for at, frame in areas], ignore_index=True)
+        sheets += [Sheet("NCA methods", of_each, per_row), Sheet("NCA methods summary", over)]
+    if any(RATIO in nca for nca in results.nca):
+        ratio = _of_analyses(results, lambda nca: long_table(nca).query("parameter.str.startswith(@RATIO)"))
+        shown = [name for name in ratio if name not in ("PPTESTCD", "bound", "flags")]
+        sheets.append(Sheet("NCA ratios", ratio[shown]))
+    return sheets
 
 
 def _fit_sheet(fit: xr.DataTree, name: str) -> Sheet:

@@ -23,8 +23,8 @@ _CUT = " … (cut: a cell holds no more)"
 def write_workbook(path: Path, sheets: Sequence[Sheet], *, title: str) -> None:
     """Write sheets to a workbook: a header, a row of units, then the data.
 
-    Numbers are numbers in full precision; a missing value is an empty cell; text is text, also where it begins
-    with "=".
+    Numbers are numbers in full precision, an infinite one the word "inf"; a missing value is an empty cell; text is
+    text, also where it begins with "=".
 
     Parameters
     ----------
@@ -90,8 +90,11 @@ def _write(worksheet: Any, sheet: Sheet, looks: dict[str, Any]) -> None:
 
 def _cell(worksheet: Any, row: int, column: int, value: Any, looks: dict[str, Any]) -> int:
     """Write one cell and return its width in characters; what is missing stays empty."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return 0
+    if isinstance(value, float) and math.isinf(value):  # no number to a spreadsheet, and not missing
+        worksheet.write_string(row, column, "inf" if value > 0 else "-inf")
+        return 4
     if isinstance(value, (bool, np.bool_)):
         worksheet.write_boolean(row, column, bool(value))
         return 5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -20,7 +22,7 @@ from .flags_section import Flags, flags_section
 from .nca_section import nca_section
 from .page import render_page
 from .profile_section import individuals_section, profiles_section, summary_section
-from .results import Results, check_results
+from .results import Results, check_results, settings_of
 from .sheets import Sheet, all_sheets
 from .workbook import write_workbook
 
@@ -121,7 +123,7 @@ def _page(
         summary_section(cohort),
         profiles_section(cohort),
         assay_section(cohort),
-        nca_section(results),
+        nca_section(cohort, results),
         individuals_section(cohort, results),
         fit_section(cohort, results),
         exposure_section(cohort, results),
@@ -139,14 +141,22 @@ def _provenance_section(results: Results) -> Section:
     )
     section.blocks.append(Definitions([("Cohort", results.cohort_hash)]))
     for at, result in enumerate(results.all, start=1):
-        attrs = {
+        attrs: dict[str, Any] = {
             str(key): value
             for key, value in result.attrs.items()
-            if key not in ("model_text", "rules") and isinstance(value, (str, int, float))
+            if key not in ("model_text", "rules", "settings") and isinstance(value, (str, int, float))
         }
-        name = f"Result {at}: {result.attrs.get('title', '')}"
-        section.blocks.append(Code(name, settings_json(attrs).replace('", "', '",\n"')))
+        plain = json.loads(settings_json(attrs | {"settings": _set(settings_of(result))}))
+        text = json.dumps(plain, indent=1, ensure_ascii=False)
+        section.blocks.append(Code(f"Result {at}: {result.attrs.get('title', '')}", text))
     return section
+
+
+def _set(settings: Any) -> Any:
+    """Return settings without what was recorded as not given (the word "nan")."""
+    if isinstance(settings, Mapping):
+        return {name: _set(value) for name, value in settings.items() if value != "nan"}
+    return settings
 
 
 def _flag_sheets(cohort: xr.DataTree, results: Results, flags: Flags | None) -> list[Sheet]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from ..cohorts import (
 )
 from ..errors import InputError, ValidationError
 from ..jobs import Record, locked_folder, remove_unfinished, resume_key, write_json
-from ..provenance import content_hash, now, sha256_file, user, versions
+from ..provenance import content_hash, now, settings_json, sha256_file, user, versions
 from ..schema import ENTRY_GROUPS
 from .decisions import record_decisions
 from .judgement import findings, lost_samples, plate_verdicts
@@ -325,8 +326,15 @@ class _Study:
         from ..noncompartmental import nca
 
         self.tell("noncompartmental analysis")
-        options = self.settings.nca.model_dump()
-        self._analyse("nca", options, lambda cohort: nca(cohort, **options))
+        section = self.settings.nca
+        slopes = section.slopes_in(self.base)
+        if slopes is not None:
+            if not slopes.is_file():
+                self._verdict(slopes, "terminal points", FAILED, "is not there: check 'slopes' in [nca]")
+                return
+            self._verdict(slopes, "terminal points", OK)
+        options = section.options(self.base)
+        self._analyse("nca", section.recorded(self.base), lambda cohort: nca(cohort, **options))
 
     def _fit(self) -> None:
         from ..fitting import fit
@@ -470,6 +478,8 @@ class _Study:
 
 def _variable(nca: xr.Dataset, name: str) -> xr.DataArray:
     """Return an NCA variable by name, or an interval's area by "auc_interval 0-28"."""
+    if "infusion" in nca.dims:  # exposure is that of the first
+        nca = nca.isel(infusion=0, drop=True)
     base, _, interval = name.partition(" ")
     if base == "auc_interval" and interval:
         labels = nca["interval"].values.tolist()
@@ -491,7 +501,7 @@ def _write_run(run: StudyRun, settings: StudySettings, started: str, cohort: xr.
             "finished": now(),
             "by": user(),
             "versions": versions(),
-            "settings": settings.model_dump(mode="json"),
+            "settings": json.loads(settings_json(settings.model_dump())),
             "inputs": [asdict(verdict) for verdict in run.verdicts],
             "messages": run.messages,
             "outputs": [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +17,9 @@ from ..assay.reference_gene import Unit
 from ..assay.repeats import Repeats
 from ..assay.rules import SETS
 from ..errors import FileFormatError, InputError
+from ..noncompartmental.rules import Limits, resolve
+from ..noncompartmental.windows import check_intervals
+from ..provenance import sha256_file
 
 STUDY_FILE = "study.toml"
 READING = ("columns", "roles", "tasks", "undetermined", "quantity_unit", "run_id", "matrix", "missing_time")
@@ -23,6 +27,9 @@ QUANTIFYING = (
     "calibration", "target", "repeats", "replicate_mean", "lloq_copies", "lod_copies", "unit", "reference", "genome_pg",
     "ipc_target",
 )  # fmt: skip
+RULES = ("auc_method", "blq", "anchor", "baseline", "tail", "min_points", "rising", "tmax", "tmax_in_line")
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -128,13 +135,60 @@ class Clinical(_Section):
 
 
 class Nca(_Section):
-    """Noncompartmental analysis."""
+    """Noncompartmental analysis: the options of `ckinetics.nca`; ``slopes`` is a file beside the settings."""
 
     preset: str = "cell_therapy"
     auc_method: str | None = None
-    intervals: list[tuple[float, float]] = Field(default_factory=lambda: [(0.0, 28.0)])
-    anchor: Literal["none", "zero"] | None = None
+    intervals: list[Any] = Field(default_factory=lambda: [(0.0, 28.0)])
+    blq: Any = None
+    anchor: str | None = None
+    baseline: str | None = None
+    tail: str | None = None
+    min_points: int | None = None
+    rising: str | None = None
+    tmax: str | None = None
+    tmax_in_line: bool | None = None
+    slopes: str | None = None
+    tobit: bool = False
+    persistence: Literal["last_quantified", "midpoint", "first_blq"] = "last_quantified"
+    threshold: float | None = None
+    peak_fold: float = 2.0
+    peak_errors: float = 3.0
+    peaks_from: float = 3.0
+    contraction_days: float = 21.0
+    window: tuple[float, float] | None = None
+    infusions: Literal["first", "each"] = "first"
+    dose: float | None = None
+    disposition: bool = False
+    uncertainty: Literal["delta", "bootstrap", "both"] | None = None
+    draws: int = Field(default=1000, ge=1)
+    level: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    limits: dict[str, float] | None = None
     times: Literal["actual", "nominal"] = "actual"
+
+    @model_validator(mode="after")
+    def _known_rules(self) -> Nca:
+        check_intervals(self.intervals)
+        resolve(self.preset, {name: getattr(self, name) for name in RULES})
+        strangers = set(self.limits or {}) - {field.name for field in dataclasses.fields(Limits)}
+        if strangers:
+            known = ", ".join(field.name for field in dataclasses.fields(Limits))
+            raise ValueError(f"unknown limit '{min(strangers)}': it is one of {known}")
+        return self
+
+    def slopes_in(self, base: Path) -> Path | None:
+        """Return the table of terminal points, found beside the settings."""
+        return None if self.slopes is None else base / self.slopes
+
+    def options(self, base: Path) -> dict[str, Any]:
+        """Return the options of `nca`."""
+        return self.model_dump() | {"slopes": self.slopes_in(base)}
+
+    def recorded(self, base: Path) -> dict[str, Any]:
+        """Return everything that changes the result: the options, with the hash of the table of terminal points."""
+        found, slopes = self.model_dump(), self.slopes_in(base)
+        return found if slopes is None else found | {"slopes": sha256_file(slopes)}
 
 
 class Fit(_Section):
@@ -250,10 +304,47 @@ def plate_settings(keys: Mapping[str, Any], file: Path | None = None) -> Plates:
     InputError
         A key is unknown (the nearest known one is named) or a value is wrong.
     """
+    return _checked(Plates, keys, file)
+
+
+def nca_settings(keys: Mapping[str, Any], file: Path | None = None) -> Nca:
+    """Return the settings of a noncompartmental analysis from their keys.
+
+    Raises
+    ------
+    InputError
+        A key is unknown (the nearest known one is named) or a value is wrong.
+    """
+    return _checked(Nca, keys, file)
+
+
+def located_nca_settings(path: str | Path) -> dict[str, Any]:
+    """Read the keys of [nca] from a TOML file: those of that table where there is one, else those at the top.
+
+    Returns
+    -------
+    dict
+        As they were given, save that the table of terminal points is found beside the TOML file.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing or is not TOML.
+    InputError
+        A key is unknown (the nearest known one is named) or a value is wrong.
+    """
+    file = Path(path)
+    raw = _toml(file)
+    keys = dict(raw["nca"] if isinstance(raw.get("nca"), dict) else raw)
+    slopes = nca_settings(keys, file).slopes_in(file.parent)
+    return keys if slopes is None else keys | {"slopes": str(slopes)}
+
+
+def _checked(settings: type[Settings], keys: Mapping[str, Any], file: Path | None) -> Settings:
     try:
-        return Plates.model_validate(dict(keys))
+        return settings.model_validate(dict(keys))
     except ValidationError as err:
-        raise InputError(_sentence(err, Plates), file=file) from None
+        raise InputError(_sentence(err, settings), file=file) from None
 
 
 def _toml(file: Path) -> dict[str, Any]:

@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from plot_builders import arrays_cohort, empty_cohort, small_cohort, small_fit
 
 from ckinetics import plot
+from ckinetics.cohorts import cohort, read_kinetics
 from ckinetics.errors import InputError, StaleResultError
 from ckinetics.noncompartmental import nca
 
@@ -38,6 +40,15 @@ def test_each_sample_is_drawn_as_what_is_known_of_it():
     low, high = ax.get_xlim()
     assert low < -2
     assert high > 60
+
+
+def test_the_order_of_dims_does_not_matter():
+    data = small_cohort()["kinetics"].to_dataset()
+    turned = data.transpose("matrix", "sample", "patient")
+    for draw in (lambda one: plot.profiles(one), lambda one: plot.individuals(one).axes[0]):
+        assert marks(draw(turned), "quantified") == marks(draw(data), "quantified") != []
+    with pytest.raises(InputError, match="a figure takes patient, matrix and sample; select the rest"):
+        plot.profiles(data.expand_dims("simulation"))
 
 
 def test_the_lloq_line_is_the_median_and_the_band_the_range():
@@ -146,6 +157,99 @@ def test_panels_ring_the_samples_of_the_terminal_line():
     line = next(line for line in first.lines if line.get_linestyle() == "--" and line.get_color() == "#009E73")
     slope = -np.diff(np.log(line.get_ydata())) / np.diff(line.get_xdata())
     np.testing.assert_allclose(slope, result["lambda_z"].values[0, 0])
+
+
+def relapsing_cohort():
+    """P1 has two infusions, of which the second is followed by a second expansion; P2 has one."""
+    first = [(0, 0), (7, 9e3), (14, 900), (21, 400), (28, 120), (35, 0)]
+    second = [(63, 400), (70, 5e3), (84, 900), (98, 200), (112, 70), (126, 0)]
+    rows = [("P1", t, c) for t, c in (*first, (56, 0), *second)]
+    rows += [
+        ("P2", t, c) for t, c in ((0, 0), (7, 4e3), (10, 2e4), (14, 9e3), (21, 3e3), (28, 800), (45, 300), (60, 0))
+    ]
+    table = pd.DataFrame(rows, columns=["patient", "time", "level"])
+    infusions = pd.DataFrame({"patient": ["P1", "P1", "P2"], "time": [0.0, 56.0, 0.0], "dose": 1e8})
+    return cohort(read_kinetics(table, unit="copies/ug", lloq=50), infusions=infusions)
+
+
+def by_id(ax, start):
+    return [line for line in ax.lines if str(line.get_gid()).startswith(start)]
+
+
+def test_the_line_of_each_infusion_lies_on_its_own_samples():
+    data = relapsing_cohort()
+    result = nca(data, infusions="each")
+    figure = plot.individuals(data, nca=result)
+    first, second = figure.axes
+    rings = [line.get_xdata().tolist() for line in by_id(first, "lambda_z-P1")]
+    assert rings == [[14, 21, 28], [84, 98, 112]]
+    for ring, line in zip(by_id(first, "lambda_z-P1"), by_id(first, "lambda_z-line"), strict=True):
+        slope, intercept = np.polyfit(ring.get_xdata(), np.log(ring.get_ydata()), 1)
+        np.testing.assert_allclose(np.log(line.get_ydata()), intercept + slope * line.get_xdata(), rtol=1e-9)
+    said = words(first).replace("\n", " ")
+    assert "infusion 1: t½ 4.82 day (3 points" in said
+    assert "infusion 2: t½" in said
+    assert len(by_id(second, "lambda_z-line")) == 1
+
+
+def test_the_line_of_a_window_lies_on_its_samples():
+    data = relapsing_cohort()
+    figure = plot.individuals(data, nca=nca(data, window=(56, 130)))
+    ring, line = by_id(figure.axes[0], "lambda_z-P1")[0], by_id(figure.axes[0], "lambda_z-line")[0]
+    slope, intercept = np.polyfit(ring.get_xdata(), np.log(ring.get_ydata()), 1)
+    np.testing.assert_allclose(np.log(line.get_ydata()), intercept + slope * line.get_xdata(), rtol=1e-9)
+
+
+def test_samples_chosen_by_hand_are_squares_and_those_left_out_are_crossed():
+    data = relapsing_cohort()
+    choice = pd.DataFrame(
+        {"patient": ["P2", "P2", "P1"], "time": [10.0, 14.0, 28.0], "use": ["include", "include", "exclude"]}
+    ).assign(reason="early phase")
+    figure = plot.individuals(data, nca=nca(data, slopes=choice, min_points=2))
+    first, second = figure.axes
+    assert by_id(second, "lambda_z-P2")[0].get_marker() == "s"
+    assert by_id(second, "lambda_z-P2")[0].get_xdata().tolist() == [10, 14]
+    assert by_id(first, "left-out")[0].get_xdata().tolist() == [28]
+    assert by_id(first, "lambda_z-P1")[0].get_marker() == "o"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"terminal line through samples chosen by hand", "left out of the line by hand"} <= set(labels)
+    assert "line chosen by hand" in words(second).replace("\n", " ")
+
+
+def test_the_tobit_line_reaches_the_blq_samples_that_it_knows():
+    data = arrays_cohort([[0, 1e4, 4e3, 9e2, 80, 0, 0]], times=[0, 7, 14, 28, 60, 90, 120])
+    result = nca(data)
+    extra = {"lambda_z_tobit": 0.08, "half_life_tobit": np.log(2) / 0.08, "lambda_z_tobit_intercept": 9.3}
+    extra |= {"lambda_z_tobit_n_points": 3.0, "lambda_z_tobit_n_blq": 2.0}
+    codes = result["reason_code"]
+    more = codes.isel(parameter=[0] * len(extra)).assign_coords(parameter=np.array(list(extra), dtype=object))
+    result = result.drop_dims("parameter").assign({n: (("patient", "matrix"), [[v]]) for n, v in extra.items()})
+    result["reason_code"] = xr.concat([codes, more * 0], "parameter")
+    figure = plot.individuals(data, nca=result)
+    line = by_id(figure.axes[0], "lambda_z_tobit-line")[0]
+    assert line.get_xdata().tolist() == [14, 120]
+    np.testing.assert_allclose(np.log(line.get_ydata()), 9.3 - 0.08 * line.get_xdata())
+    assert "Tobit t½ 8.66 day (3 points, 2 BLQ)" in words(figure.axes[0])
+    assert "terminal line that knows the BLQ samples (Tobit)" in [t.get_text() for t in figure.legends[0].get_texts()]
+
+
+def test_flags_stand_above_the_panel_with_their_limits_and_hide_no_sample():
+    data = arrays_cohort([[0, 9e3, 4e3, 1.2e3, 9e2, 7e2]], times=[0, 7, 14, 28, 35, 42])
+    figure = plot.individuals(data, nca=nca(data, limits={"span_ratio": 5, "extrap_pct": 5}))
+    said = words(figure.axes[0]).replace("\n", " ")
+    assert "(limit 5)" in said
+    assert "half-lives" in said
+    figure.draw_without_rendering()
+    note = figure.axes[0].texts[0]
+    assert note.get_window_extent().y0 >= figure.axes[0].get_window_extent().y1
+
+
+def test_a_result_of_several_analyses_must_be_narrowed():
+    data = arrays_cohort([[0.0, 1e4, 500.0]])
+    both = xr.concat([nca(data), nca(data)], "analysis", combine_attrs="override")
+    with pytest.raises(InputError, match=r"has 2 labels of 'analysis': select one with .isel\(\)"):
+        plot.individuals(data, nca=both)
+    assert plot.individuals(data, nca=both.isel(analysis=[0])).axes
 
 
 def test_panels_are_chosen_in_order_and_share_axes():

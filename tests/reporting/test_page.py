@@ -134,7 +134,7 @@ def test_every_value_of_every_patient_is_that_of_the_result(made):
         value = float(result["half_life"].sel(matrix="blood").values[at])
         cell = row[rows[0].index("t½")]
         assert cell.startswith("n.c.") if np.isnan(value) else cell == number(value)
-    assert rows[4][1].replace("\xa0", " ") == "n.c. (<52) [2]"  # patient 3, all BLQ, LLOQ 52
+    assert rows[4][1].replace("\xa0", " ") == "<52 [2]"  # patient 3, all BLQ, LLOQ 52
     assert "Not calculable: no sample was quantifiable." in html.text
 
 

@@ -286,7 +286,7 @@ def test_real_plates_without_a_study_file(shared_data: Path, tmp_path: Path) -> 
         ("[plates]\nfile = 3\n", "unknown key 'plates.file': did you mean 'files'"),
         ("", r"name either \[plates\] or \[kinetics\]"),
         ('[kinetics]\ntable = "a.csv"\n', "the table's 'unit' is missing"),
-        ("[plates]\n[nca]\nintervals = [[0, 28, 3]]\n", "nca.intervals.0"),
+        ("[plates]\n[nca]\nintervals = [[0, 28, 3]]\n", "nca: intervals .* are not pairs of numbers"),
         ("[plates]\nfiles = []\n", "'files' is empty"),
         ('[plates]\nfiles = ""\n', "'files' is empty"),
         ("[plates]\n[fit]\nseed = -1\n", "fit.seed: "),
