@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..errors import InputError
 from .flags import FLAGS
-from .parameters import AREA, AREA_DN, Parameter, find_parameter
+from .parameters import AREA, AREA_DN, PARAMETERS, Parameter, find_parameter
 from .reasons import SENTENCES, Reason, label_of, sentence
 
 # What may stand beside a value, by its variable over ``estimate``: delta method and bootstrap.
