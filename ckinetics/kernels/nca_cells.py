@@ -44,7 +44,7 @@ def turning_points(rules, work, n):
     most its LLOQ: it can be a trough, never a peak. Peaks before `peaks_from` are infused cells that have not yet left
     the blood: the first rise is from the dip after them, else from the first sample.
     """
-    peak, trough, second, dip = -1, -1, -1, 0
+    peak, trough, second, dip, low = -1, -1, -1, 0, -1
     phase, fold = 0, rules.peak_log_fold
     for i in range(n):
         y = work[codes.AT_LOG, i]
@@ -52,17 +52,18 @@ def turning_points(rules, work, n):
             continue
         blq = work[codes.AT_STATE, i] == codes.BLQ
         if phase == 0:
-            if dip > 0 and y < work[codes.AT_LOG, dip]:
-                dip = i
+            if low >= 0 and y < work[codes.AT_LOG, low]:
+                low = i
             if not blq and (peak < 0 or y > work[codes.AT_LOG, peak]):
                 peak = i
+                dip = max(low, 0)  # the dip lies before the peak
             elif (
                 peak >= 0
                 and work[codes.AT_LOG, peak] - y >= fold
                 and work[codes.AT_LOG, peak] - y >= turn(rules, work, peak, i)
             ):
                 if work[codes.AT_TIME, peak] < rules.peaks_from:
-                    peak, dip = -1 if blq else i, i
+                    peak, dip, low = -1 if blq else i, i, i
                 else:
                     phase, trough = 1, i
         elif phase == 1:
@@ -131,6 +132,10 @@ def fold(work, seen, dip, cmax, tmax, out, why):
         first = dip
         while work[codes.AT_STATE, first] == codes.BLQ and first < int(seen[codes.LAST_AT]):
             first += 1
+        if work[codes.AT_STATE, first] == codes.BLQ or not work[codes.AT_TIME, first] <= tmax:
+            # Nothing expands after the infused cells.
+            why[codes.FOLD_EXPANSION], why[codes.FOLD_EXPANSION_LOWER] = codes.PEAK_IS_FIRST, codes.NO_BLQ_BEFORE
+            return
     if work[codes.AT_STATE, first] == codes.ABOVE or work[codes.AT_TIME, first] >= tmax:
         why[codes.FOLD_EXPANSION] = codes.PEAK_IS_FIRST
     else:
@@ -212,6 +217,18 @@ def persistence(rules, work, n_at, seen, out, why):
 
 
 @inner
+def rises_to(work, i):
+    """Whether a sample lies above the one before; above an unknown ULOQ is above whatever was quantified."""
+    if work[codes.AT_STATE, i] == codes.BLQ:
+        return False
+    if work[codes.AT_STATE, i - 1] == codes.BLQ:
+        return True
+    if work[codes.AT_STATE, i] == codes.ABOVE and math.isnan(work[codes.AT_LEVEL, i]):
+        return work[codes.AT_STATE, i - 1] == codes.QUANTIFIED
+    return work[codes.AT_LEVEL, i] > work[codes.AT_LEVEL, i - 1]
+
+
+@inner
 def first_rise(work, n_at, gap, anchored, anchor_level, seen, out, why):
     """Times of the first level and of the sample before the first rise, BLQ as zero.
 
@@ -221,15 +238,10 @@ def first_rise(work, n_at, gap, anchored, anchor_level, seen, out, why):
     out[codes.TFIRST] = work[codes.AT_TIME, first]
     why[codes.TLAG] = codes.NO_RISE
     upper = first
-    if first == 0 and not (anchored and work[codes.AT_LEVEL, 0] > anchor_level):
+    above_anchor = anchored and (work[codes.AT_STATE, 0] == codes.ABOVE or work[codes.AT_LEVEL, 0] > anchor_level)
+    if first == 0 and not above_anchor:
         upper = 1
-        while upper < n_at and not (
-            work[codes.AT_STATE, upper] != codes.BLQ
-            and (
-                work[codes.AT_STATE, upper - 1] == codes.BLQ
-                or work[codes.AT_LEVEL, upper] > work[codes.AT_LEVEL, upper - 1]
-            )
-        ):
+        while upper < n_at and not rises_to(work, upper):
             upper += 1
         if upper == n_at:
             return

@@ -54,7 +54,7 @@ def blocks_of(result: xr.Dataset, by: xr.DataArray | Sequence[xr.DataArray] | No
         place = dict(zip(others, at, strict=True))
         labels = {dim: label_of(result, dim, position) for dim, position in place.items()}
         there = np.ones(result.sizes["patient"], dtype=bool)
-        if "infusion_time" in result:
+        if "infusion_time" in result and "infusion" in place:
             there = np.isfinite(result["infusion_time"].isel(infusion=place["infusion"]).values)
         blocks += [Block(labels | names, place, members & there, _unit(result, place)) for names, members in groups]
     return blocks
