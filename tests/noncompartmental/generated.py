@@ -144,13 +144,18 @@ def profiles(rng: np.random.Generator, count: int) -> xr.Dataset:
 def choices(rng: np.random.Generator, data: xr.Dataset, share: float = 0.15) -> pd.DataFrame:
     """Return a table of terminal points chosen by hand, for some of the patients."""
     rows = []
+    status, excluded = data["status"].values[:, 0], data["excluded"].values[:, 0]
+    quantified = (status == Status.quantified) & (excluded != Excluded.excluded)
     for p, patient in enumerate(data["patient"].values.tolist()):
         if rng.random() > share:
             continue
         there = data["time"].values[p, 0]
         for t in there[np.isfinite(there)]:
             if rng.random() < 0.3:
-                rows.append((patient, t, rng.choice(["include", "exclude"], p=[0.4, 0.6]), "by eye"))
+                use = rng.choice(["include", "exclude"], p=[0.4, 0.6])
+                at = there == t
+                if use == "exclude" or (quantified[p, at].all() and there[at].size == 1):
+                    rows.append((patient, t, use, "by eye"))
     return pd.DataFrame(rows, columns=["patient", "time", "use", "reason"])
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 from twin_cells import (
     CONTRACTION,
     EXPANSION,
+    SECOND,
     above_threshold,
     contraction,
     expansion,
@@ -38,7 +38,6 @@ from twin_parts import (
     log_ratio,
     peak_of,
     position_measured,
-    position_tmax,
     segment_area,
     segment_moment,
     terminal_line,
@@ -97,19 +96,6 @@ class Analysis:
         self.points = clean(rules, usable)
         self.anchor()
         self.counting = [p for p in self.points if p.c > 0 and p.counts]
-        if isinstance(rules.blq, Mapping) and "before.tmax" in rules.blq:
-            first = replace(rules, tmax="first")
-            quantified = [s for s in usable if s.state != "above"]
-            if any(
-                position_tmax(rules, s, usable) != position_tmax(first, s, quantified)
-                for s in usable
-                if s.state == "blq"
-            ):
-                answer.remarks.add("Tmax of the BLQ rule")
-        if any(s.uloq != s.uloq for s in self.above):
-            answer.remarks.add("unknown ULOQ")
-        if self.counting and all(s.state == "blq" for s in usable):
-            answer.remarks.add("only imputed")
         if not self.counting and not self.above:
             self.nothing_counts()
         else:
@@ -142,15 +128,13 @@ class Analysis:
         """Put a point at 0 where the cleaned profile has none; `late` says why there are no areas from 0."""
         self.late = ""
         if not self.points or self.points[0].t > 0:
-            level, self.late = anchor_of(self.rules, self.usable[0].time, self.before, self.answer)
-            if self.usable[0].state == "above" and self.usable[0].time == 0:
-                level, self.late = NAN, "starts_late"
-            if self.rules.anchor != "none" and self.usable[0].time == 0:
-                self.answer.remarks.add("dropped at zero")
+            first = self.usable[0]
+            level, self.late = anchor_of(self.rules, first.time, self.before, self.answer)
+            if first.time == 0 and self.rules.anchor != "none":
+                # It stands in for a BLQ sample that was dropped, not for one above an unknown ULOQ.
+                level, self.late = 0.0, "" if first.state == "blq" else "starts_late"
             if self.points and not self.late:
                 self.points.insert(0, Point(0.0, level, False))
-                if level > 0:
-                    self.answer.remarks.add("anchor above zero")
 
     def nothing_counts(self) -> None:
         """All BLQ: nothing is known but that the level stayed below the largest LLOQ; PKNCA says 0."""
@@ -225,7 +209,9 @@ class Analysis:
             else:
                 answer.lack("tmax", "above_uloq")
         if not there or there[-1].state == "above":
-            answer.lack(("tlast", "clast_obs", "clast_pred"), "above_uloq" if there else "all_blq")
+            answer.lack(("tlast", "clast_obs"), "above_uloq" if there else "all_blq")
+            # Of two reasons, no line and no level, the kernel gives the line.
+            answer.lack("clast_pred", "above_uloq" if there else self.line.reason or "all_blq")
             return
         answer.give("tlast", there[-1].time)
         answer.give("clast_obs", there[-1].level)
@@ -248,34 +234,39 @@ class Analysis:
         if self.points and self.points[0].sample is None:
             heights.insert(0, (0.0, self.points[0].c))
         rises = [(t1, t2) for (t1, c1), (t2, c2) in itertools.pairwise(heights) if c2 > c1]
+        blq = [s.time for s in self.usable if s.state == "blq"]
+        if rises and rises[0][0] not in blq and rises[0][1] in [s.time for s in self.above if s.uloq != s.uloq]:
+            answer.remarks.add("rise above an unknown ULOQ")
         if not rises:
             answer.lack("tlag", "no_rise")
         elif any(t < rises[0][1] for t in self.lost):
             answer.lack("tlag", "missing_before")
         else:
             answer.give("tlag", rises[0][0])
-        smallest = min((p.c for p in self.points), default=INF)
-        if self.above and smallest >= min(s.uloq if s.uloq == s.uloq else INF for s in self.above):
+        # A sample above ULOQ may be the smallest where its ULOQ is lower than all others, or unknown.
+        smallest = min((p.c for p in self.points if not (p.sample and p.sample.state == "above")), default=INF)
+        if self.above and smallest > min(s.uloq if s.uloq == s.uloq else 0.0 for s in self.above):
             answer.lack("cmin", "above_uloq")
-            answer.remarks.add("smallest above ULOQ")
         else:
             answer.give("cmin", smallest)
 
     def cells(self) -> None:
         answer = self.answer
+        if all(s.state == "blq" for s in self.usable):
+            answer.lack((*EXPANSION, *CONTRACTION, *SECOND, "fold_expansion", "fold_expansion_lower"), "all_blq")
+            answer.lack(("tfirst", "tlag"), "all_blq")
+            return
         turns = turning_points(self.options, self.usable, answer)
         peak = turns[0]
         second_expansion(turns, answer)
         if turns[2] is not None:
             answer.flags.add("rises_again")
-        fold(self.usable, self.cmax, self.tmax, answer)
+        fold(self.usable, turns[3], self.cmax, self.tmax, answer)
         if peak is None:
-            answer.lack(EXPANSION + CONTRACTION, "above_uloq" if self.above else "too_few_points")
-            if not self.above:
-                answer.remarks.add("no peak")
+            answer.lack(EXPANSION + CONTRACTION, "above_uloq" if self.above else "no_rise")
             return
         answer.facts["first_peak_time"] = peak.time
-        expansion(self.usable, peak, answer)
+        expansion(self.usable, turns[3], peak, answer)
         contraction(self.options, self.usable, turns, answer)
 
     def segments(self, low: float, high: float) -> list[tuple[Point, Point, bool]]:
@@ -305,7 +296,9 @@ class Analysis:
             lower, why = answer.values["auc_last_lower"], answer.reasons["auc_last_lower"]
             answer.lack(AREAS, "above_uloq")
             answer.values["auc_last_lower"], answer.reasons["auc_last_lower"] = lower, why
-            if why == "computed" and any(s.uloq != s.uloq for s in self.above):
+            unknown = any(s.uloq != s.uloq for s in self.above)
+            if (unknown and why == "computed") or (method == "linear-log" and not answer.has("tmax")):
+                # Under linear-log a later Tmax makes an area larger.
                 answer.lack("auc_last_lower", "no_bound")
 
     def give_areas(self, area: float, moment: float) -> None:
@@ -415,6 +408,10 @@ class Analysis:
                 if line.reason:
                     named = rules.tail in ("samples", "predicted") and end < INF
                     return NAN, 0.0, 0.0, "no_terminal_phase" if named else line.reason
+                if rules.tail == "predicted" and begin == self.last and len(rest) == 1 and end < INF:
+                    ending = Point(end, math.exp(line.intercept - line.rate * end), False)
+                    beyond = segment_area(rules.auc_method, rest[0], ending, True)
+                    return math.fsum(parts) + beyond, math.fsum(observed), beyond, ""
                 height = rest[0].c
                 if rules.tail in ("own_pred", "predicted"):
                     height = math.exp(line.intercept - line.rate * self.last)
@@ -449,9 +446,7 @@ class Analysis:
                         height = math.exp(line.intercept - line.rate * self.last)
                     height *= math.exp(-line.rate * max(start - self.last, 0.0))
                     beyond = height * -math.expm1(-line.rate * (end - p.t)) / line.rate
-            elif end == INF:
-                self.answer.remarks.add("endless without tail")
-            else:
+            elif end < INF:
                 next_ = [q for q in points if q.t > self.last][:1]
                 last = next(q for q in points if q.t == self.last)
                 level = 0.0

@@ -19,25 +19,29 @@ def turn(options: Options, a: Sample, b: Sample) -> float:
     well = math.fsum(s.se_well**2 for s in (a, b) if s.se_well == s.se_well and s.state != "blq")
     plate = [0.0 if s.se_plate != s.se_plate or s.state == "blq" else s.se_plate for s in (a, b)]
     shared = (plate[0] - plate[1]) ** 2 if a.plate and a.plate == b.plate else plate[0] ** 2 + plate[1] ** 2
-    return max(math.log(options.peak_fold), options.peak_errors * math.sqrt(well + shared))
+    return max(math.log(options.peak_fold) - 1e-12, options.peak_errors * math.sqrt(well + shared))
 
 
 def turning_points(options: Options, usable: list[Sample], answer: Answer) -> list[Sample | None]:
-    """First peak, trough and second peak.
+    """First peak, trough, second peak, and the dip after infused cells from which the first rise is.
 
     The first peak is the largest level until the level has fallen far enough; the trough is the smallest until it has
     risen far enough, the second peak the largest until it has fallen far enough again. Where a first peak before
-    `peaks_from` falls, the search begins anew at the sample to which it fell. BLQ samples are never peaks.
+    `peaks_from` falls, the search begins anew at the sample to which it fell; the dip is the smallest level from there
+    to the first peak. BLQ samples are never peaks.
     """
 
     def moved(a: Sample, b: Sample, sign: int) -> bool:
         change = sign * (math.log(b.known) - math.log(a.known))
-        answer.note(change - turn(options, a, b))
+        # Exact doublings are 1e-12 from the limit, rounding is below 1e-14.
+        answer.note(1e4 * (change - turn(options, a, b)))
         return change >= turn(options, a, b)
 
     peak: Sample | None = None
     trough: Sample | None = None
     second: Sample | None = None
+    fallen: Sample | None = None
+    fell: Sample | None = None  # from the first peak
     for s in usable:
         if s.known != s.known:
             continue
@@ -56,10 +60,16 @@ def turning_points(options: Options, usable: list[Sample], answer: Answer) -> li
             peak = s
         elif peak is not None and moved(peak, s, -1):
             if peak.time >= options.peaks_from:
-                trough = s
+                trough = fell = s
             else:
-                peak = s if high else None
-    return [peak, trough, second]
+                peak, fallen = s if high else None, s
+    dip = None
+    if fallen is not None:
+        after = [s for s in usable if s.known == s.known and s.time >= fallen.time]
+        dip = min((s for s in after if peak is None or s.time <= peak.time), key=lambda s: s.known)
+        if min(s.known for s in after if fell is None or s.time <= fell.time) < dip.known:
+            answer.remarks.add("dip after the peak")
+    return [peak, trough, second, dip]
 
 
 def persistence(options: Options, usable: list[Sample], answer: Answer) -> None:
@@ -68,7 +78,7 @@ def persistence(options: Options, usable: list[Sample], answer: Answer) -> None:
     lower = there[-1] if there else 0.0
     later = [s.time for s in usable if s.time > lower]
     if not there and not later:
-        answer.lack(("persistence", "persistence_lower", "persistence_upper", "tbql"), "no_sample")
+        answer.lack(("persistence", "persistence_lower", "persistence_upper", "tbql"), "no_later_sample")
         return
     upper = later[0] if later else INF
     answer.give("persistence_lower", lower)
@@ -83,7 +93,7 @@ def persistence(options: Options, usable: list[Sample], answer: Answer) -> None:
         answer.lack("tbql", "still_quantified")
 
 
-def line_of_cells(names: tuple[str, ...], samples: list[Sample], answer: Answer) -> float:
+def line_of_cells(names: tuple[str, ...], samples: list[Sample], answer: Answer, reason: str) -> float:
     """Number of points, first and last time of a line of ln level; return its slope, NaN where there is none."""
     count, low, high = names
     answer.give(count, len(samples))
@@ -91,7 +101,7 @@ def line_of_cells(names: tuple[str, ...], samples: list[Sample], answer: Answer)
         answer.give(low, samples[0].time)
         answer.give(high, samples[-1].time)
     else:
-        answer.lack((low, high), "too_few_points")
+        answer.lack((low, high), reason)
     if len(samples) < 2:
         return NAN
     line = fit([Point(s.time, s.level, True, s) for s in samples])
@@ -100,26 +110,28 @@ def line_of_cells(names: tuple[str, ...], samples: list[Sample], answer: Answer)
     return line.slope
 
 
-def expansion(usable: list[Sample], peak: Sample, answer: Answer) -> None:
-    """ln level from the first quantified sample to the first peak."""
-    rise = [s for s in usable if s.state == "quantified" and s.time <= peak.time]
-    slope = line_of_cells(EXPANSION[2:], rise, answer)
+def expansion(usable: list[Sample], dip: Sample | None, peak: Sample, answer: Answer) -> None:
+    """ln level from the first quantified sample, or the dip after infused cells, to the first peak."""
+    begin = dip.time if dip else 0.0
+    rise = [s for s in usable if s.state == "quantified" and begin <= s.time <= peak.time]
+    few = "no_rise" if dip else "too_few_points"
+    slope = line_of_cells(EXPANSION[2:], rise, answer, few)
     if slope > 0:
         answer.give("expansion_rate", slope)
         answer.give("doubling_time", math.log(2) / slope)
     else:
-        answer.lack(EXPANSION[:2], "too_few_points" if len(rise) < 2 else "no_rise")
+        answer.lack(EXPANSION[:2], few if len(rise) < 2 else "no_rise")
 
 
 def contraction(options: Options, usable: list[Sample], turns: list[Sample | None], answer: Answer) -> None:
     """ln level from the first peak over some days, to the trough before a second peak, after all above ULOQ."""
-    peak, trough, second = turns
+    peak, trough, second, _ = turns
     assert peak is not None
     end = trough.time if second and trough else INF
     above = [s.time for s in usable if s.state == "above" and peak.time <= s.time <= end]
     fall = [s for s in usable if s.state == "quantified" and peak.time <= s.time <= end]
     fall = [s for s in fall if s.time <= peak.time + options.contraction_days and (not above or s.time > above[-1])]
-    slope = line_of_cells(CONTRACTION[1:], fall, answer)
+    slope = line_of_cells(CONTRACTION[1:], fall, answer, "too_few_points")
     if slope < 0:
         answer.give("contraction_half_life", -math.log(2) / slope)
     else:
@@ -127,7 +139,7 @@ def contraction(options: Options, usable: list[Sample], turns: list[Sample | Non
 
 
 def second_expansion(turns: list[Sample | None], answer: Answer) -> None:
-    _, trough, second = turns
+    _, trough, second, _ = turns
     if second is None or trough is None:
         answer.lack(SECOND, "no_second_peak")
         return
@@ -136,21 +148,26 @@ def second_expansion(turns: list[Sample | None], answer: Answer) -> None:
         if s.state == "quantified":
             answer.give(name, s.level)
         else:
-            answer.lack(name, {"blq": "all_blq", "above": "above_uloq"}[s.state])
+            answer.lack(name, {"blq": "trough_blq", "above": "above_uloq"}[s.state])
 
 
-def fold(usable: list[Sample], cmax: float, tmax: float, answer: Answer) -> None:
-    """Fold expansion; `cmax` is a lower bound where a sample is above ULOQ."""
-    there = [s for s in usable if s.state != "blq"]
+def fold(usable: list[Sample], dip: Sample | None, cmax: float, tmax: float, answer: Answer) -> None:
+    """Fold expansion, from the dip after infused cells; `cmax` is a lower bound where a sample is above ULOQ."""
+    begin = dip.time if dip else 0.0
+    there = [s for s in usable if s.state != "blq" and s.time >= begin]
     first = there[0].time if there else INF
+    if dip and first > tmax:
+        answer.remarks.add("largest before the dip")
+    if dip and not there and dip.time < tmax:
+        answer.remarks.add("imputed after the dip")
     if any(s.state == "above" for s in usable):
         answer.lack("fold_expansion", "above_uloq")
     elif first >= tmax:
         answer.lack("fold_expansion", "peak_is_first")
     else:
         answer.give("fold_expansion", cmax / there[0].level)
-    before = [s for s in usable if s.state == "blq" and s.time < first]
-    if not before:
+    before = [s for s in usable if s.time < first][-1:]
+    if not before or before[0].state != "blq" or (dip and first > tmax):
         answer.lack("fold_expansion_lower", "no_blq_before")
     elif before[-1].lloq != before[-1].lloq or cmax != cmax:
         answer.lack("fold_expansion_lower", "no_bound")

@@ -229,12 +229,14 @@ def baseline_of(rules: Preset, before: list[Sample], answer: Answer) -> None:
 
 def anchor_of(rules: Preset, first: float, before: list[Sample], answer: Answer) -> tuple[float, str]:
     """Level of the anchor at 0, or why there is none; `first` is the time of the first sample."""
-    level = 0.0
+    level, positive = 0.0, any(s.state != "blq" for s in before)
     if rules.anchor == "none":
         return NAN, "starts_late"
     if rules.anchor == "zero":
-        if any(s.state != "blq" for s in before):
+        if positive:
             return NAN, "predose_positive"
+    elif answer.reasons["baseline"] == "baseline_blq" and rules.baseline == "mean" and positive:
+        return NAN, "predose_positive"
     elif answer.has("baseline"):
         level = answer.values["baseline"]
     elif answer.reasons["baseline"] != "baseline_blq":
@@ -258,7 +260,7 @@ def fit(points: list[Point]) -> Line:
     sty = math.fsum(a * b for a, b in zip(dt, dy, strict=True))
     syy = math.fsum(b * b for b in dy)
     slope = sty / stt
-    r_squared = sty * sty / (stt * syy)
+    r_squared = min(1.0, sty * sty / (stt * syy))
     spread = math.fsum(abs(a) * (abs(math.log(p.c)) + abs(y_mean)) for a, p in zip(dt, points, strict=True))
     condition = spread / abs(sty) if sty else INF
     return Line("", slope, y_mean - slope * t_mean, r_squared, points, False, abs(slope) * (dt[-1] - dt[0]), condition)
@@ -267,6 +269,11 @@ def fit(points: list[Point]) -> Line:
 def adjusted(line: Line) -> float:
     n = len(line.points)
     return 1 - (1 - line.r_squared) * (n - 1) / (n - 2) if n > 2 else NAN
+
+
+def declines(line: Line) -> bool:
+    """Whether a line falls, and not by rounding alone."""
+    return line.slope < 0 and line.r_squared > 1e-20
 
 
 def terminal_line(rules: Preset, points: list[Point], tmax: float, above: list[Sample], by_hand: bool = False) -> Line:
@@ -281,7 +288,7 @@ def terminal_line(rules: Preset, points: list[Point], tmax: float, above: list[S
             return Line("too_few_points", by_hand=True)
         line = fit(included)
         line.by_hand = True
-        return line if line.slope < 0 else Line("no_decline", by_hand=True, margin=line.margin)
+        return line if declines(line) else Line("no_decline", by_hand=True, margin=line.margin)
     able = [p for p in able if not (p.sample and p.sample.mark == "exclude")]
     if above:
         after = [p for p in able if p.t > max(tmax, above[-1].time)] if tmax == tmax else []
@@ -299,7 +306,7 @@ def terminal_line(rules: Preset, points: list[Point], tmax: float, above: list[S
         margin = min([margin, *(abs(score - best + rules.tolerance) for score in scores.values())])
     else:
         near = competing[:1]  # two points have no adjusted R²: they make a line where there is nothing longer
-    falling = [line for line in near if line.slope < 0]
+    falling = [line for line in near if declines(line)]
     if not falling:
         return Line("no_decline", margin=margin)
     chosen = falling[-1]
