@@ -148,7 +148,7 @@ FURTHER: dict[str, Parameter] = {
         Parameter("lambda_z_tobit", "", "1/time", "geometric", "terminal rate of a line that knows the BLQ samples as below their LLOQ", (), _TOBIT),
         Parameter("half_life_tobit", "", "time", "geometric", "ln 2 / lambda_z_tobit", ("lambda_z_tobit",), _TOBIT),
         Parameter("lambda_z_tobit_intercept", "", "1", "none", "ln level of that line at time 0", ("lambda_z_tobit",), _TOBIT),
-        Parameter("lambda_z_tobit_se", "", "1/time", "none", "standard error of lambda_z_tobit, from the observed information", ("lambda_z_tobit",), _TOBIT),
+        Parameter("lambda_z_tobit_se", "", "1/time", "none", "standard error of lambda_z_tobit from the observed information (too small: the window was chosen)", ("lambda_z_tobit",), _TOBIT),
         Parameter("lambda_z_tobit_sigma", "", "1", "median", "standard deviation of ln level about that line (maximum likelihood)", ("lambda_z_tobit",), _TOBIT),
         Parameter("lambda_z_tobit_n_points", "", "1", "median", "quantified samples in that line", (), _TOBIT),
         Parameter("lambda_z_tobit_n_blq", "", "1", "median", "BLQ samples in that line", (), _TOBIT),

@@ -29,6 +29,10 @@ def add_tobit(
     on, each below its own LLOQ. ``expansion_rate_tobit`` is the same from the first BLQ sample after the infusion to
     the first peak. A line needs two quantified samples; where they lie on a line that no BLQ sample contradicts,
     nothing tells how far samples scatter, and the reason is ``no_scatter``.
+
+    ``lambda_z_tobit_se`` is from the observed information: it knows neither that the window was chosen by its fit nor
+    that σ is too small in few samples. In simulated courses ±1.96 of it covered the rate in 63 % (the tests hold it
+    there); take it as the least that is unknown.
     """
     from ..kernels import nca_tobit as kernel
 

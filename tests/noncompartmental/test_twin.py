@@ -34,16 +34,7 @@ NAMES = {int(reason): reason.name for reason in Reason}
 NEAR = 1e-9
 TOLERANCE = {"aumclast": 1e-11, "aumcall": 1e-11, "aumcinf.obs": 1e-11, "aumcinf.pred": 1e-11}
 # What the kernel is known to have wrong, by the twin's remark: beginnings of names that are not compared.
-FAULTS: dict[str, tuple[str, ...]] = {
-    # A level below the dip, at or after the peak, is taken for the dip: 3000, 1000, 5000, 900 has no rise.
-    "dip after the peak": ("expansion_", "doubling_time", "fold_expansion"),
-    # Infused cells over the LLOQ of a BLQ sample after them are given as an expansion: 5000, BLQ, 100 rises 100-fold.
-    "largest before the dip": ("fold_expansion_lower",),
-    # 100, above an unknown ULOQ, 90 does not rise, though it does where the ULOQ is known.
-    "rise above an unknown ULOQ": ("tlag",),
-    # No reason where only BLQ samples follow the infused cells, and an imputed one of them is Cmax.
-    "imputed after the dip": ("fold_expansion",),
-}
+FAULTS: dict[str, tuple[str, ...]] = {}
 
 
 @dataclasses.dataclass

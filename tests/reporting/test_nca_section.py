@@ -172,7 +172,9 @@ def test_standard_errors_and_intervals_stand_beside_their_value(tmp_path: Path) 
     low, high = float(half["ci_lower"]), float(half["ci_upper"])
     assert row["t½"] == f"{number(float(half['half_life']))} ({number(low, 3)}–{number(high, 3)})"
     assert "In brackets beside a value: 90 % delta method, from the assay's standard errors." in html.text
-    assert "delta method and bootstrap, 90 % intervals, 100 draws, seed 4, from the assay's standard errors" in html.text
+    assert (
+        "delta method and bootstrap, 90 % intervals, 100 draws, seed 4, from the assay's standard errors" in html.text
+    )
 
 
 def test_each_infusion_is_a_series_of_those_who_had_it(infused: tuple[xr.Dataset, Any, Any]) -> None:
