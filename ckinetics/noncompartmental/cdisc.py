@@ -55,9 +55,9 @@ def pp_table(result: xr.Dataset, *, studyid: str, category: str, codes: dict[str
     """Return the domain PP; see `nca_table`."""
     frame = _rows(result, category, codes)
     frame["STUDYID"], frame["DOMAIN"] = studyid, "PP"
-    for name in ("STRES", "ORRES"):
-        frame[f"PP{name}U"] = frame["unit"]
     frame["PPORRES"] = frame["PPSTRESC"]
+    for name in ("STRES", "ORRES"):  # a unit belongs to a result
+        frame[f"PP{name}U"] = np.where(frame["PPORRES"] == "", "", frame["unit"])
     return frame[list(_PP)]
 
 

@@ -159,6 +159,7 @@ def test_pp_counts_within_each_patient_and_keeps_to_sdtm() -> None:
     assert pp["PPTEST"].str.isascii().all()
     assert set(pp["PPSPEC"]) == {"BLOOD", "BONE MARROW"}
     assert "1" not in set(pp["PPORRESU"])
+    assert set(pp.loc[pp["PPSTAT"] == "NOT DONE", ["PPORRESU", "PPSTRESU"]].to_numpy().ravel()) == {""}
     assert not {"DOUBLING", "PERSIST"} & set(pp["PPTESTCD"])
     own = nca_table(nca(two_matrices()), layout="pp", codes={"persistence": "PERSIST"})
     assert own.query("PPTESTCD == 'PERSIST' and PPSPEC == 'BLOOD'")["PPORRES"].tolist()[0] == "90"
