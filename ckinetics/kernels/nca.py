@@ -189,7 +189,7 @@ def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above
         areas[k, 0], area_why[k] = value, reason
         if reason == codes.COMPUTED and value > 0.0:
             areas[k, 1] = 100.0 * observed / value
-            areas[k, 2] = 100.0 * (value - observed - beyond) / value
+            areas[k, 2] = 100.0 * (value - observed - beyond) / value + 0.0  # not minus zero
             areas[k, 3] = 100.0 * beyond / value
 
 

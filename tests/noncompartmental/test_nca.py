@@ -73,7 +73,13 @@ def test_scaling_level_and_time(levels: list[float], gaps: list[float], scale: f
         contraction_days=21 * stretch,
         peaks_from=3 * stretch,
     ).squeeze()
-    powers = {"level": scale, "time": stretch, "level*time": scale * stretch, "level*time^2": scale * stretch**2, "1/time": 1 / stretch}
+    powers = {
+        "level": scale,
+        "time": stretch,
+        "level*time": scale * stretch,
+        "level*time^2": scale * stretch**2,
+        "1/time": 1 / stretch,
+    }
     for name, parameter in PARAMETERS.items():
         if name == "lambda_z_intercept" or name not in first or reason(first, name) != reason(second, name):
             continue

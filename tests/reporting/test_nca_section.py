@@ -209,10 +209,8 @@ def test_every_reason_and_flag_of_the_result_is_listed(infused: tuple[xr.Dataset
 
 def test_a_summary_has_a_row_for_each_infusion(infused: tuple[xr.Dataset, Any, Any]) -> None:
     table = summary(infused[0])
-    rows = table[table["parameter"] == "cmax"].set_index("matrix")
-    assert rows["n"].to_dict() == {
-        "blood, infusion 1": 2, "blood, infusion 2": 1, "bone marrow, infusion 1": 1, "bone marrow, infusion 2": 1,
-    }  # fmt: skip
+    rows = table[table["parameter"] == "cmax"].set_index(["matrix", "infusion"])
+    assert rows["n"].to_dict() == {("blood", 1): 2, ("blood", 2): 1, ("bone marrow", 1): 1, ("bone marrow", 2): 1}
 
 
 def test_ratios_of_blood_to_marrow(tmp_path: Path) -> None:
