@@ -218,13 +218,13 @@ def persistence(rules, work, n_at, seen, out, why):
 
 @inner
 def rises_to(work, i):
-    """Whether a sample lies above the one before; above an unknown ULOQ is above whatever was quantified."""
+    """Whether a sample lies above the one before; one above an unknown ULOQ counts as above any with a number."""
     if work[codes.AT_STATE, i] == codes.BLQ:
         return False
     if work[codes.AT_STATE, i - 1] == codes.BLQ:
         return True
     if work[codes.AT_STATE, i] == codes.ABOVE and math.isnan(work[codes.AT_LEVEL, i]):
-        return work[codes.AT_STATE, i - 1] == codes.QUANTIFIED
+        return not (work[codes.AT_STATE, i - 1] == codes.ABOVE and math.isnan(work[codes.AT_LEVEL, i - 1]))
     return work[codes.AT_LEVEL, i] > work[codes.AT_LEVEL, i - 1]
 
 
@@ -238,7 +238,7 @@ def first_rise(work, n_at, gap, anchored, anchor_level, seen, out, why):
     out[codes.TFIRST] = work[codes.AT_TIME, first]
     why[codes.TLAG] = codes.NO_RISE
     upper = first
-    above_anchor = anchored and (work[codes.AT_STATE, 0] == codes.ABOVE or work[codes.AT_LEVEL, 0] > anchor_level)
+    above_anchor = anchored and not work[codes.AT_LEVEL, 0] <= anchor_level  # above an unknown ULOQ it is NaN
     if first == 0 and not above_anchor:
         upper = 1
         while upper < n_at and not rises_to(work, upper):
