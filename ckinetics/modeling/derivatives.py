@@ -30,6 +30,8 @@ class SymbolicModel:
     Attributes
     ----------
     parameters, states : the symbol of each name, in the order of the file
+    constants : inputs that are one number a patient: constants, and the amounts of doses
+    varying : inputs that change with time: rates and covariates
     initial : initial value of each state
     phases : the phases in order
     outputs : each output as an expression of states
@@ -40,6 +42,8 @@ class SymbolicModel:
 
     parameters: dict[str, sympy.Symbol]
     states: dict[str, sympy.Symbol]
+    constants: dict[str, sympy.Symbol]
+    varying: dict[str, sympy.Symbol]
     initial: dict[str, sympy.Expr]
     phases: tuple[SymbolicPhase, ...]
     outputs: dict[str, sympy.Expr]
@@ -81,6 +85,18 @@ def _check_scaling(
                 )
 
 
+def _input_symbols(spec: Specification) -> tuple[dict[str, sympy.Symbol], dict[str, sympy.Symbol]]:
+    """Return the symbols of inputs that are one number a patient, and of those that change with time."""
+    still: dict[str, sympy.Symbol] = {}
+    moving: dict[str, sympy.Symbol] = {}
+    for name, given in spec.inputs.items():
+        if given.kind in ("constant", "dose"):
+            still[name] = sympy.Symbol(f"{name}_c", real=True)
+        else:
+            moving[name] = sympy.Symbol(f"{name}_x", real=True)
+    return still, moving
+
+
 def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     """Parse every expression of a specification.
 
@@ -100,10 +116,12 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     parameters = {name: sympy.Symbol(f"{name}_p", real=True) for name in spec.parameters}
     states = {name: sympy.Symbol(f"{name}_s", real=True) for name in spec.states}
     features = {name: sympy.Symbol(f"{name}_f", real=True) for name in DATA_FEATURES}
+    constants, moving_inputs = _input_symbols(spec)
+    amounts = {name: constants[name] for name, given in spec.inputs.items() if given.kind == "dose"}
 
-    constant: dict[str, sympy.Expr] = dict(parameters)
-    varying: dict[str, sympy.Expr] = {**parameters, **states, "t": TIME}
-    moving = {TIME, *states.values()}
+    constant: dict[str, sympy.Expr] = {**parameters, **{n: s for n, s in constants.items() if n not in amounts}}
+    varying: dict[str, sympy.Expr] = {**constant, **moving_inputs, **states, "t": TIME}
+    moving = {TIME, *states.values(), *moving_inputs.values()}
     for name, text in spec.definitions.items():
         where = f"table [definitions], key '{name}'"
         for later in spec.definitions:
@@ -141,7 +159,7 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
                 closed_form={
                     name: parse_expression(
                         output.closed_form[phase.name],
-                        {**constant, "t": TIME},
+                        {**constant, **amounts, "t": TIME},
                         where=f"table [outputs.{name}], key 'closed_form.{phase.name}'",
                         file=file,
                     )
@@ -162,6 +180,8 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     return SymbolicModel(
         parameters=parameters,
         states=states,
+        constants=constants,
+        varying=moving_inputs,
         initial={
             name: fixed(state.initial, f"table [states.{name}], key 'initial'") for name, state in spec.states.items()
         },
@@ -173,7 +193,12 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
             for name, output in spec.outputs.items()
         },
         derived={
-            name: fixed(entry.expression, f"table [derived.{name}], key 'expression'")
+            name: parse_expression(
+                entry.expression,
+                {**constant, **amounts},
+                where=f"table [derived.{name}], key 'expression'",
+                file=file,
+            )
             for name, entry in spec.derived.items()
         },
         equivalent=tuple(equivalent),

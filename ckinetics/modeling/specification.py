@@ -93,11 +93,45 @@ class Parameter(_Table):
 
 
 class State(_Table):
-    """A state and its initial value, an expression of the parameters."""
+    """A state and its initial value, an expression of the parameters and constants.
+
+    Attributes
+    ----------
+    scale
+        How it is integrated. "log": as ln(state), so that it stays positive over any number of decades (one
+        that starts at 0 is integrated as it is until it has risen). "linear": as it is, and it may be negative.
+    """
 
     initial: str
     label: str = ""
     unit: str = ""
+    scale: Literal["log", "linear"] = "log"
+
+
+class Input(_Table):
+    """Something given to the patient, or known of the patient, that is not estimated.
+
+    Attributes
+    ----------
+    kind
+        "dose": amounts added to `state` at given times; its name stands for the amount in closed forms.
+        "rate": a value that holds between given times, such as the rate of an infusion; 0 outside.
+        "covariate": a value that holds from each given time on, such as 1 after tocilizumab.
+        "constant": one value a patient, such as the tumour burden at baseline.
+    value
+        Without data of the patient: the amount, the covariate's or rate's value from the start, the constant.
+    time
+        Time of a dose, without data of the patient.
+    state
+        The state that a dose is added to.
+    """
+
+    kind: Literal["dose", "rate", "covariate", "constant"]
+    unit: str
+    label: str = ""
+    value: Number = 0.0
+    time: Number = 0.0
+    state: str = ""
 
 
 class Phase(_Table):
@@ -184,6 +218,7 @@ class Specification(_Table):
     phases: tuple[Phase, ...] = Field(min_length=1)
     outputs: dict[Name, Output] = Field(min_length=1)
     notes: str = ""
+    inputs: dict[Name, Input] = {}
     definitions: dict[Name, str] = {}
     equivalent: tuple[Equivalent, ...] = ()
     derived: dict[Name, Derived] = {}
@@ -263,6 +298,7 @@ def _name_faults(spec: Specification) -> list[str]:
     names = [(name, "parameters") for name in spec.parameters]
     names += [(o.residual.parameter, "outputs") for o in spec.outputs.values() if o.residual]
     names += [(name, "states") for name in spec.states] + [(name, "definitions") for name in spec.definitions]
+    names += [(name, "inputs") for name in spec.inputs]
     for name, table in names:
         if name in seen:
             faults.append(f"table [{table}], key '{name}': the name is already used for {seen[name]}")
@@ -317,6 +353,15 @@ def _unit_faults(spec: Specification) -> list[str]:
 def _phase_faults(spec: Specification) -> list[str]:
     faults = []
     names = [phase.name for phase in spec.phases]
+    for name, given in spec.inputs.items():
+        place = f"table [inputs.{name}]"
+        if given.kind == "dose" and given.state not in spec.states:
+            known = suggestion(given.state, spec.states)
+            faults.append(f"{place}, key 'state': a dose is added to one of [states]{known}")
+        if given.kind != "dose" and given.state:
+            faults.append(f"{place}, key 'state': only a dose is added to a state")
+        if given.time < 0 or (given.kind != "dose" and given.time):
+            faults.append(f"{place}, key 'time': only a dose has a time, at 0 or later")
     for number, phase in enumerate(spec.phases, start=1):
         place = f"table [[phases]] '{phase.name}'"
         if names.count(phase.name) > 1:
