@@ -95,6 +95,7 @@ def simulate(
                 redrawn += again
         noise[row] = generator.standard_normal(time.shape[1])
 
+    individual = individual[:, : len(loaded.parameters)]
     values = dict(zip(loaded.parameters, individual.T, strict=True))
     days = conversion_factor("day", loaded.specification.time_unit)
     true = loaded.evaluate(time * days, values, output=output_name)

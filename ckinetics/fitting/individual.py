@@ -229,6 +229,11 @@ def _check_options(
     """Refuse wrong options; return the fixed values as floats."""
     if not model.fitted_output:
         raise InputError(f"model '{model.name}' cannot be fitted: give one of its outputs a residual error")
+    if model.fitted_output not in model.closed_forms:
+        raise InputError(
+            f"model '{model.name}' cannot be fitted: its output '{model.fitted_output}' has no closed form, and fits of "
+            "equations are not there yet"
+        )
     for name, value, least in (("starts", starts, 1), ("seed", seed, 0), ("threads", threads, 1)):
         whole_number(name, value, least=least)
     if not 0 < number("confidence", confidence) < 1:

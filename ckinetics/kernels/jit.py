@@ -19,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite.ir
 import numba
+import numba.extending
 import numpy as np
 
 _CONFIG_LOCK = threading.Lock()
@@ -52,6 +54,57 @@ def inner(function: Callable[..., Any]) -> Any:
     its own, since its callers' caches hold its code.
     """
     return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+
+
+@functools.cache
+def pointer(function: Callable[..., Any]) -> Any:
+    """Compile a function of a model, and return its address: an argument that any compiled solver can call.
+
+    The function takes four whole numbers, a time and an array between them: ``(task, which, t, w, a, b, c)`` with `w`
+    a pointer, which is indexed like an array. Without compilation (NUMBA_DISABLE_JIT=1) it is returned as it is.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    whole, real = numba.types.int64, numba.types.float64
+    signature = numba.types.void(whole, whole, real, numba.types.CPointer(real), whole, whole, whole)
+    folder = compiled_folder()
+    options = {"nopython": True, "error_model": "numpy", "_nrt": False}
+    with _CONFIG_LOCK:
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder or "")
+        try:
+            compiled = numba.cfunc(signature, cache=folder is not None, **options)(function)
+        except RuntimeError:  # no place for a cache: compile in memory
+            compiled = numba.cfunc(signature, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+    _KEPT.append(compiled)  # its address is valid while it lives
+    return compiled.address
+
+
+_KEPT: list[Any] = []
+
+
+if numba.config.DISABLE_JIT:
+
+    def call(function: Any, task: int, which: int, t: float, w: Any, a: int, b: int, c: int) -> None:
+        """Call what `pointer` returned."""
+        function(task, which, t, w, a, b, c)
+else:
+
+    @numba.extending.intrinsic
+    def call(context: Any, function: Any, task: Any, which: Any, t: Any, w: Any, a: Any, b: Any, c: Any) -> Any:
+        """Call what `pointer` returned; `function` and `w` are addresses."""
+        whole = numba.types.int64
+        signature = numba.types.void(whole, whole, whole, numba.types.float64, whole, whole, whole, whole)
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kinds = [value.type for value in values[1:]]
+            kind = llvmlite.ir.FunctionType(llvmlite.ir.VoidType(), kinds)
+            builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+            return context.get_dummy_value()
+
+        return signature, generate
 
 
 @functools.cache

@@ -18,9 +18,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
-from ..errors import JobError, ModelFileError
+from ..errors import JobError
 from ..jobs import write_text
 from ..kernels.jit import cache_root, kernel_stamp
+from .system_code import system_functions
 
 if TYPE_CHECKING:
     import sympy
@@ -126,11 +127,14 @@ def generate_source(model: Model) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
+    functions, places = system_functions(symbolic, model.system, _code)
     order = {name: at for at, name in enumerate(symbolic.parameters)}
     return environment.get_template("module.py.j2").render(
         name=model.name,
         parameters=[symbol.name for symbol in symbolic.parameters.values()],
-        outputs=[_output(symbolic, name, model) for name in symbolic.outputs],
+        closed_forms=[_closed_form(symbolic, name) for name in model.closed_forms],
+        functions=functions,
+        places=places,
         derived=[_code(value) for value in symbolic.derived.values()],
         ends=[_code(phase.ends_at) for phase in symbolic.phases if phase.ends_at is not None],
         features=[symbol.name for symbol in symbolic.features.values()],
@@ -142,17 +146,13 @@ def generate_source(model: Model) -> str:
             {"when": _code(when), "changes": [(order[name], _code(value)) for name, value in values.items()]}
             for when, values in symbolic.equivalent
         ],
-        fitted=model.fitted_output,
+        constant_values=[0.0] * len(symbolic.parameters) + model.constant_values(),
+        constants=[symbol.name for symbol in symbolic.constants.values()],
+        fitted=model.fitted_output if model.fitted_output in model.closed_forms else "",
     )
 
 
-def _output(symbolic: SymbolicModel, name: str, model: Model) -> dict[str, Any]:
-    if any(name not in phase.closed_form for phase in symbolic.phases):
-        raise ModelFileError(
-            f"table [outputs.{name}], key 'closed_form': the output has no closed form, so it cannot be evaluated; "
-            "give one per phase",
-            file=model.file or None,
-        )
+def _closed_form(symbolic: SymbolicModel, name: str) -> dict[str, Any]:
     variants: dict[str, list[dict[str, Any]]] = {"plain": [], "full": []}
     for number, phase in enumerate(symbolic.phases):
         value = phase.closed_form[name]

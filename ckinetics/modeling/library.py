@@ -15,9 +15,12 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, ModelFileError
 from .derivatives import SymbolicModel, symbolic_model
+from .events import Events, is_single_dose, known_inputs, total_dose
 from .expressions import suggestion
 from .options import number_array
+from .solving import RTOL, Outcome, solve
 from .specification import Parameter, Specification, read_specification
+from .system import System, differential_system
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -53,6 +56,25 @@ class Model:
         """Every expression, in symbols."""
         return symbolic_model(self.specification, file=self.file)
 
+    @functools.cached_property
+    def system(self) -> System:
+        """The differential equations with the derivatives that solvers need."""
+        return differential_system(self.symbolic, self.specification)
+
+    @property
+    def method(self) -> str:
+        """The integration method that suits the model at its file's values."""
+        return "rodas5p"
+
+    @property
+    def closed_forms(self) -> list[str]:
+        """Outputs that have a closed form."""
+        return [name for name, output in self.specification.outputs.items() if output.closed_form is not None]
+
+    def constant_values(self) -> list[float]:
+        """Return the file's values of its constants and of the amounts of its doses, as generated code takes them."""
+        return [self.specification.inputs[name].value for name in self.symbolic.constants]
+
     @property
     def compiled(self) -> ModuleType:
         """The generated module; see `ckinetics.modeling.codegen.generate_source`."""
@@ -71,7 +93,14 @@ class Model:
         return next((name for name, output in self.specification.outputs.items() if output.residual), "")
 
     def evaluate(
-        self, times: ArrayLike, parameters: Mapping[str, ArrayLike] | None = None, *, output: str = ""
+        self,
+        times: ArrayLike,
+        parameters: Mapping[str, ArrayLike] | None = None,
+        *,
+        output: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        method: str = "auto",
+        rtol: float = RTOL,
     ) -> np.ndarray:
         """Return an output's curve.
 
@@ -84,6 +113,15 @@ class Model:
             name is left out.
         output : str
             Which output; the first one by default.
+        inputs : mapping, optional
+            Constants of the patients by name (shape as parameters), and for each dose, rate or covariate pairs of time
+            and value, such as ``{"infusion": [(0, 1e8), (28, 1e8)]}``; the file's where a name is left out.
+        method : {"auto", "closed_form", "rodas5p", "tsit5"}
+            "auto": the closed form where the file has one for this output and dose, else the equations by the
+            method that suits them. "closed_form": refused where there is none. The others integrate the equations;
+            see `ckinetics.modeling.solving.solve`.
+        rtol : float
+            Tolerance of the integration.
 
         Returns
         -------
@@ -93,7 +131,8 @@ class Model:
         Raises
         ------
         InputError
-            An unknown parameter or output, shapes that do not fit, a negative value of a parameter on a log scale.
+            An unknown parameter, input, output or method, shapes that do not fit, a negative value of a parameter on a
+            log scale, or equations that cannot be integrated.
 
         Examples
         --------
@@ -102,7 +141,7 @@ class Model:
                [1.231e+01, 4.800e+04]])
         """
         name = self._known(output, self.specification.outputs, "output") if output else self._first_output
-        theta, shape = self.natural_parameters(parameters)
+        theta, shape = self.natural_parameters(parameters, inputs)
         t = number_array("times", times)
         if t.ndim == 0:
             raise InputError("times is a single number: give an array whose last dim is the samples")
@@ -115,20 +154,47 @@ class Model:
         rows = int(np.prod(leading))
         grid = np.ascontiguousarray(np.broadcast_to(t, (*leading, t.shape[-1]))).reshape(rows, -1)
         values = np.ascontiguousarray(np.broadcast_to(theta, (*leading, theta.shape[-1]))).reshape(rows, -1)
-        out = np.full(grid.shape, np.nan)
-        getattr(self.compiled, f"curves_{name}")(grid, values, out)
-        out[np.isnan(values).any(axis=-1)] = np.nan
+        if self._closed_form(name, inputs or {}, method):
+            out = np.full(grid.shape, np.nan)
+            getattr(self.compiled, f"curves_{name}")(grid, values, out)
+            out[np.isnan(values).any(axis=-1)] = np.nan
+        else:
+            events = Events.of_inputs(self, rows, inputs or {})
+            found = solve(self, grid, values, outputs=[name], events=events, method=method, rtol=rtol)
+            failed = np.flatnonzero((found.codes != Outcome.solved) & (found.codes != Outcome.missing_parameter))
+            if len(failed):
+                raise InputError(
+                    f"model '{self.name}' cannot be solved for {len(failed)} of {rows} sets of parameters, the first "
+                    f"of them number {failed[0] + 1}: {Outcome(int(found.codes[failed[0]])).sentence}"
+                )
+            out = found.values[:, :, 0]
         return out.reshape(*leading, t.shape[-1])
 
-    def derive(self, parameters: Mapping[str, ArrayLike] | None = None) -> dict[str, np.ndarray]:
-        """Return every derived quantity of the file; parameters as in `evaluate`.
+    def _closed_form(self, output: str, inputs: Mapping[str, Any], method: str) -> bool:
+        """Whether an output is taken from its closed form."""
+        spec = self.specification
+        has = output in self.closed_forms
+        simple = all(
+            spec.inputs[name].kind == "constant"
+            or (spec.inputs[name].kind == "dose" and is_single_dose(given, spec.inputs[name].time))
+            for name, given in inputs.items()
+        )
+        if method == "closed_form" and not (has and simple):
+            why = "has no closed form" if not has else "has a closed form for one dose at the file's time only"
+            raise InputError(f"output '{output}' of model '{self.name}' {why}: use method=\"auto\"")
+        return method in ("auto", "closed_form") and has and simple
+
+    def derive(
+        self, parameters: Mapping[str, ArrayLike] | None = None, *, inputs: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return every derived quantity of the file; parameters and inputs as in `evaluate`.
 
         Examples
         --------
         >>> float(load_model("stein2019").derive()["doubling_time"].round(4))
         0.7796
         """
-        theta, shape = self.natural_parameters(parameters)
+        theta, shape = self.natural_parameters(parameters, inputs)
         flat = np.ascontiguousarray(theta).reshape(-1, theta.shape[-1])
         out = np.full((len(flat), len(self.specification.derived)), np.nan)
         self.compiled.derived(flat, out)
@@ -139,10 +205,13 @@ class Model:
     def _first_output(self) -> str:
         return next(iter(self.specification.outputs))
 
-    def natural_parameters(self, parameters: Mapping[str, ArrayLike] | None) -> tuple[np.ndarray, tuple[int, ...]]:
-        """Return parameter values stacked along a new last dim, and the dims before it.
+    def natural_parameters(
+        self, parameters: Mapping[str, ArrayLike] | None, inputs: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Return values of parameters, constants and amounts stacked along a new last dim, and the dims before it.
 
-        Names that are left out get the file's value. Raises `InputError` as `evaluate` does.
+        Names that are left out get the file's value. Of several doses the total amount counts. Raises `InputError` as
+        `evaluate` does.
         """
         if not isinstance(parameters, Mapping | None):
             raise InputError('parameters are given by name, such as {"Tmax": 9.3}')
@@ -153,6 +222,11 @@ class Model:
         for column, (name, parameter) in zip(columns, self.parameters.items(), strict=True):
             if parameter.transform == "log" and (column < 0).any():
                 raise InputError(f"parameter '{name}' of model '{self.name}' cannot be negative, got {column.min():g}")
+        known_inputs(self, inputs or {})
+        for name in self.symbolic.constants:
+            entry = self.specification.inputs[name]
+            value = (inputs or {}).get(name, entry.value)
+            columns.append(number_array(name, total_dose(value) if entry.kind == "dose" else value))
         try:
             stacked = np.stack(np.broadcast_arrays(*columns), axis=-1)
         except ValueError:

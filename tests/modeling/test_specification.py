@@ -83,12 +83,14 @@ def test_variance_is_read_as_variance():
     assert read_model(text, name="v").parameters["foldx"].sd == pytest.approx(2.4**0.5)
 
 
-def test_no_closed_form_is_said_when_it_is_evaluated():
+def test_without_a_closed_form_the_equations_are_integrated():
     start, end = TEXT.index("[outputs.level.closed_form]"), TEXT.index("[outputs.level.residual]")
     text = (TEXT[:start] + TEXT[end:]).replace('scales_with = ["Cmax"]\n', "")
     model = read_model(text, name="ode", file="ode.toml")
-    with pytest.raises(ModelFileError, match=r"\[outputs\.level\], key 'closed_form'"):
-        model.evaluate([1.0])
+    times = [0.0, 3.0, 9.3, 60.0]
+    assert model.evaluate(times) == pytest.approx(load_model("stein2019").evaluate(times), rel=1e-5)
+    with pytest.raises(InputError, match="has no closed form"):
+        model.evaluate(times, method="closed_form")
 
 
 def test_unknown_model_lists_the_nearest():

@@ -1,0 +1,151 @@
+"""States as they are integrated, z: ln(y) or y; their speeds, and what a solver records of them.
+
+Behind the states in every row of `w` from Z on stand, where parameters are free, the derivatives of z with respect to
+each of them, state by state. `states` is a tuple with one entry a state: its length is known to the compiler. `free`
+holds the free parameters, or is None. `calls` are the addresses of a model's functions, and of `w`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import call, inner
+from .ode_layout import (
+    DERIVATIVES,
+    EQUATIONS,
+    HEAD,
+    LINEAR,
+    N_PARAMETERS,
+    OBSERVE,
+    OBSERVE_SLOPES,
+    OP,
+    POSITIVE,
+    RATES,
+    SETTINGS,
+    W,
+)
+
+# A logarithm of 0 that stays finite in sums, and one below which a state goes back to its natural scale.
+LOG_OF_ZERO, LOWEST_LOG = -1e300, -650.0
+# A power below 1 of a state that is 0 has no slope; larger ones are left out, and the error estimate guards the step.
+STEEPEST = 1e200
+
+
+@inner
+def natural(states, w, v, z):
+    """Fill Y with the states at z."""
+    n = len(states)
+    for i in range(n):
+        w[i] = np.exp(w[z + i]) if v[HEAD + n + i] else w[z + i]
+
+
+@inner
+def divided(v, n, i):
+    """Return whether the speed of z is the rate of y divided by y; a proportional state has that factor already."""
+    return v[HEAD + n + i] != 0 and v[HEAD + i] == POSITIVE
+
+
+@inner
+def speeds(states, w, v, calls, phase, t, z, f):
+    """Fill f with dz/dt at z, and Y with the states."""
+    n = len(states)
+    natural(states, w, v, z)
+    call(calls[EQUATIONS], RATES, phase, t, calls[W], f, 0, 0)
+    for i in range(n):
+        if divided(v, n, i):
+            w[f + i] /= w[i]
+
+
+@inner
+def jacobian(states, w, v, f, g, d, jac):
+    """Fill g with dz/dt and jac with its derivatives by z, from the rates f and their derivatives d."""
+    n = len(states)
+    for i in range(n):
+        w[g + i] = w[f + i]
+        for j in range(n):
+            w[jac + i * n + j] = w[d + i * n + j] * w[j] if v[HEAD + n + j] else w[d + i * n + j]
+        if divided(v, n, i):
+            share = 1.0 / w[i]
+            w[g + i] *= share
+            for j in range(n):
+                w[jac + i * n + j] *= share
+            w[jac + i * n + i] -= w[g + i]
+        for j in range(n):
+            if not abs(w[jac + i * n + j]) < STEEPEST:
+                w[jac + i * n + j] = 0.0
+
+
+@inner
+def columns(states, free, w, v, z, jac, fp, k):
+    """Fill the columns of k with the speeds of those of z: jac times the column, plus the derivative by the parameter."""
+    n = len(states)
+    for q in range(len(free)):
+        at = n * (q + 1)
+        for i in range(n):
+            total = w[fp + i * v[N_PARAMETERS] + free[q]]
+            if divided(v, n, i):
+                total /= w[i]
+            for j in range(n):
+                total += w[jac + i * n + j] * w[z + at + j]
+            w[k + at + i] = total
+
+
+@inner
+def set_state(states, free, w, v, z, i, value):
+    """Give a state a natural value; its columns hold derivatives of the natural value, and become those of z."""
+    n = len(states)
+    scale = v[HEAD + i]
+    if scale == LINEAR or (scale == POSITIVE and not value > 0.0):
+        w[z + i] = value
+        v[HEAD + n + i] = 0
+        return
+    w[z + i] = np.log(value) if value > 0.0 else LOG_OF_ZERO
+    v[HEAD + n + i] = 1
+    if free is not None:
+        for q in range(1, len(free) + 1):
+            w[z + n * q + i] = w[z + n * q + i] / value if value > 0.0 else 0.0
+
+
+@inner
+def change_scales(states, free, w, v, z, before):
+    """Go to the logarithm of a state that has risen from 0, and back below the smallest numbers."""
+    n = len(states)
+    for i in range(n):
+        now = w[z + i]
+        if v[HEAD + i] != POSITIVE:
+            continue
+        if not v[HEAD + n + i] and now > 1e-280 and now - w[before + i] < 0.7 * now:
+            w[z + i] = np.log(now)
+            v[HEAD + n + i] = 1
+            if free is not None:
+                for q in range(1, len(free) + 1):
+                    w[z + n * q + i] /= now
+        elif v[HEAD + n + i] and now < LOWEST_LOG:
+            w[z + i] = np.exp(now)
+            v[HEAD + n + i] = 0
+            if free is not None:
+                for q in range(1, len(free) + 1):
+                    w[z + n * q + i] *= w[z + i]
+
+
+@inner
+def record(states, free, w, v, calls, t, z, wanted, out, grad, row, m):
+    """Fill the outputs of sample m of a row, and their derivatives."""
+    n = len(states)
+    observed, by_state = 5 * n, 7 * n
+    natural(states, w, v, z)
+    for i in range(n):
+        if v[HEAD + i] != LINEAR and w[i] < 0.0:  # an interpolant near 0
+            w[i] = 0.0
+    for k in range(len(wanted)):
+        call(calls[SETTINGS], OBSERVE, wanted[k], t, calls[W], 0, 0, 0)
+        out[row, m, k] = w[observed]
+        if free is not None:
+            call(calls[DERIVATIVES], OBSERVE_SLOPES, wanted[k], t, calls[W], 0, 0, 0)
+            by_parameter = v[OP]
+            for q in range(len(free)):
+                total = w[by_parameter + free[q]]
+                for i in range(n):
+                    slope = w[z + n * (q + 1) + i]
+                    total += w[by_state + i] * (slope * w[i] if v[HEAD + n + i] else slope)
+                grad[row, m, k, q] = total

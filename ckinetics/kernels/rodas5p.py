@@ -1,0 +1,219 @@
+"""One step of Rodas5P (Steinebach 2023), an implicit method of order 5, with derivatives by parameters.
+
+The derivatives are integrated as states are: their system has the same matrix, and needs how it changes with the
+states (`couple`). So they are those of order 5 of the exact ones, not differences.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import call, inner
+from .ode_layout import (
+    BY_TIME,
+    CURVATURE,
+    DERIVATIVES,
+    DP,
+    EQUATIONS,
+    FP,
+    FPS,
+    HEAD,
+    LINEARISE,
+    N_PARAMETERS,
+    PT,
+    SLOPES,
+    TIME_DEPENDENT,
+    W,
+)
+from .ode_states import STEEPEST, columns, divided, jacobian, natural, speeds
+from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
+
+STAGES = 8
+# A pivot this much smaller than what stands below it would lose as many digits.
+_PIVOT_LOSS = 1e3
+
+
+@inner
+def begin(states, free, w, v, calls, phase, t, z, size, slopes_by_time, couple):
+    """Fill F, G, D and JAC at z, FT where time stands in the equations, and how the columns' system changes."""
+    n = len(states)
+    f, g, ft, jac, d = n, 2 * n, 3 * n, 8 * n, 8 * n + 2 * n * n
+    natural(states, w, v, z)
+    if free is None:
+        call(calls[EQUATIONS], LINEARISE, phase, t, calls[W], f, d, 0)
+    else:
+        call(calls[DERIVATIVES], SLOPES, phase, t, calls[W], f, d, v[FP])
+        call(calls[DERIVATIVES], CURVATURE, phase, t, calls[W], 0, 0, 0)
+        _couple(states, free, w, v, z, couple)
+    jacobian(states, w, v, f, g, d, jac)
+    if v[TIME_DEPENDENT]:
+        call(calls[EQUATIONS], BY_TIME, phase, t, calls[W], 0, 0, 0)
+        if free is not None:
+            _columns_by_time(states, free, w, v, z, slopes_by_time)
+        for i in range(n):
+            if divided(v, n, i):
+                w[ft + i] /= w[i]
+            w[slopes_by_time + i] = w[ft + i]
+
+
+@inner
+def _couple(states, free, w, v, z, couple):
+    """Fill couple[q] with the derivative by z of (jac times a column, plus the derivative by its parameter)."""
+    n, m = len(states), v[N_PARAMETERS]
+    f, d, d2, dp, fp = n, 8 * n + 2 * n * n, 8 * n + 7 * n * n, v[DP], v[FP]
+    for q in range(len(free)):
+        at = z + n * (q + 1)
+        for i in range(n):
+            along = 0.0
+            for j in range(n):
+                along += w[d + i * n + j] * w[at + j] * (w[j] if v[HEAD + n + j] else 1.0)
+            for j in range(n):
+                total = w[dp + (i * m + free[q]) * n + j]
+                for k in range(n):
+                    total += w[d2 + (i * n + j) * n + k] * w[at + k] * (w[k] if v[HEAD + n + k] else 1.0)
+                slope = w[d + i * n + j]
+                if v[HEAD + n + j]:
+                    total = (total + slope * w[at + j]) * w[j]
+                    slope *= w[j]
+                if divided(v, n, i):
+                    total -= w[at + i] * slope
+                    if i == j:
+                        total += w[at + i] * w[f + i] - along - w[fp + i * m + free[q]]
+                    total /= w[i]
+                w[couple + (q * n + i) * n + j] = total if abs(total) < STEEPEST else 0.0
+
+
+@inner
+def _columns_by_time(states, free, w, v, z, out):
+    """Fill the columns of out with the derivative by time of their speeds."""
+    n = len(states)
+    ft, dt = 3 * n, 8 * n + 5 * n * n
+    for q in range(len(free)):
+        at = n * (q + 1)
+        for i in range(n):
+            total = w[v[PT] + i * v[N_PARAMETERS] + free[q]]
+            for j in range(n):
+                total += w[dt + i * n + j] * w[z + at + j] * (w[j] if v[HEAD + n + j] else 1.0)
+            if divided(v, n, i):
+                total = (total - w[z + at + i] * w[ft + i]) / w[i]
+            w[out + at + i] = total
+
+
+@inner
+def _factorise(states, w, v, per_step):
+    """Fill LU with the factors of I/(gamma*step) - JAC, reciprocals on the diagonal; False where it is singular."""
+    n = len(states)
+    jac, lu, order = 8 * n, 8 * n + n * n, HEAD + 2 * n
+    for i in range(n):
+        v[order + i] = i
+        for j in range(n):
+            w[lu + i * n + j] = -w[jac + i * n + j]
+        w[lu + i * n + i] += per_step / RODAS_GAMMA
+    for k in range(n):
+        largest, swap = abs(w[lu + k * n + k]), k
+        for i in range(k + 1, n):
+            # Rows change places only where they must; then the largest comes up.
+            if abs(w[lu + i * n + k]) > (_PIVOT_LOSS if swap == k else 1.0) * largest:
+                largest, swap = abs(w[lu + i * n + k]), i
+        if swap != k:
+            v[order + k], v[order + swap] = v[order + swap], v[order + k]
+            for j in range(n):
+                w[lu + k * n + j], w[lu + swap * n + j] = w[lu + swap * n + j], w[lu + k * n + j]
+        if not (largest > 0.0 and largest < np.inf):
+            return False
+        pivot = 1.0 / w[lu + k * n + k]
+        w[lu + k * n + k] = pivot
+        for i in range(k + 1, n):
+            factor = w[lu + i * n + k] * pivot
+            w[lu + i * n + k] = factor
+            for j in range(k + 1, n):
+                w[lu + i * n + j] -= factor * w[lu + k * n + j]
+    return True
+
+
+@inner
+def _solve(states, w, v, at, right):
+    """Solve in place at `at`, by the factors in LU; `right` is work space."""
+    n = len(states)
+    lu, order = 8 * n + n * n, HEAD + 2 * n
+    for i in range(n):
+        w[right + i] = w[at + i]
+    for i in range(n):
+        total = w[right + v[order + i]]
+        for j in range(i):
+            total -= w[lu + i * n + j] * w[at + j]
+        w[at + i] = total
+    for i in range(n - 1, -1, -1):
+        total = w[at + i]
+        for j in range(i + 1, n):
+            total -= w[lu + i * n + j] * w[at + j]
+        w[at + i] = total * w[lu + i * n + i]
+
+
+@inner
+def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
+    """Fill `stage` with z after a step of this length and `wrong` with its error; False where the matrix is singular."""
+    n = len(states)
+    f, g = n, 2 * n
+    jac_stage, d_stage = 8 * n + 3 * n * n, 8 * n + 4 * n * n
+    per_step = 1.0 / length
+    if not _factorise(states, w, v, per_step):
+        return False
+    for s in range(STAGES):
+        k = ks + s * size
+        for i in range(size):
+            total = w[z + i]
+            for r in range(s):
+                total += RODAS_A[s, r] * w[ks + r * size + i]
+            w[stage + i] = total
+        now = t + RODAS_TIME[s] * length
+        if free is not None:
+            natural(states, w, v, stage)
+            call(calls[DERIVATIVES], SLOPES, phase, now, calls[W], f, d_stage, v[FPS])
+            jacobian(states, w, v, f, k, d_stage, jac_stage)
+            columns(states, free, w, v, stage, jac_stage, v[FPS], k)
+        elif s == 0:
+            for i in range(n):
+                w[k + i] = w[g + i]
+        else:
+            speeds(states, w, v, calls, phase, now, stage, k)
+        for i in range(size):
+            total = 0.0
+            for r in range(s):
+                total += RODAS_C[s, r] * w[ks + r * size + i]
+            w[k + i] += per_step * total
+        if v[TIME_DEPENDENT]:
+            for i in range(size):
+                w[k + i] += length * RODAS_SLOPE[s] * w[slopes_by_time + i]
+        _solve(states, w, v, k, wrong)
+        if free is not None:
+            for q in range(len(free)):
+                at = k + n * (q + 1)
+                for i in range(n):
+                    for j in range(n):
+                        w[at + i] += w[couple + (q * n + i) * n + j] * w[k + j]
+                _solve(states, w, v, at, wrong)
+    for i in range(size):
+        w[wrong + i] = w[ks + 7 * size + i]
+        w[stage + i] += w[wrong + i]
+    return True
+
+
+@inner
+def dense(w, size, ks, out):
+    """Fill three rows at `out` with what `interpolate` needs of a step."""
+    for r in range(3):
+        for i in range(size):
+            total = 0.0
+            for s in range(STAGES):
+                total += RODAS_DENSE[r, s] * w[ks + s * size + i]
+            w[out + r * size + i] = total
+
+
+@inner
+def interpolate(w, size, z, new, rows, share, out):
+    """Fill `out` with z after a share of the step from z to new."""
+    rest = 1.0 - share
+    for i in range(size):
+        inside = w[rows + i] + share * (w[rows + size + i] + share * w[rows + 2 * size + i])
+        w[out + i] = rest * w[z + i] + share * (w[new + i] + rest * inside)

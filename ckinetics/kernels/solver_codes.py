@@ -1,0 +1,10 @@
+"""How an integration ended: the codes that generated solvers return. `ckinetics.modeling.solving` has the sentences."""
+
+from __future__ import annotations
+
+SOLVED = 0
+STEP_LIMIT = 1
+STEP_TOO_SMALL = 2
+NOT_FINITE = 3
+NEGATIVE_STATE = 4
+MISSING_PARAMETER = 5
