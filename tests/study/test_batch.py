@@ -78,7 +78,7 @@ def test_it_is_what_read_plates_and_quantify_make(exports: tuple[Path, Path], tm
     assert content_hash(quantify(wells)) == done.quantified_hash
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_each_result_is_traced_to_its_rows(exports: tuple[Path, Path], tmp_path: Path) -> None:
     run(exports, tmp_path / "out")
     results = pd.read_csv(tmp_path / "out" / "results.csv")
@@ -117,7 +117,7 @@ def test_what_is_kept_is_not_read_again(
     assert (fourth.counts["read"], fourth.counts["kept"]) == (4, 0)
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_what_was_changed_by_hand_is_made_again(exports: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = run(exports, out)
@@ -131,7 +131,7 @@ def test_what_was_changed_by_hand_is_made_again(exports: tuple[Path, Path], tmp_
     assert page.read_text() != "all is well"
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_a_broken_record_stops_it(exports: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(exports, out)
@@ -141,7 +141,7 @@ def test_a_broken_record_stops_it(exports: tuple[Path, Path], tmp_path: Path) ->
         run(exports, out, resume=True)
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_one_bad_file_never_stops_the_rest(exports: tuple[Path, Path], tmp_path: Path) -> None:
     (exports[0] / "bad.xlsx").write_bytes(b"PK\x03\x04 no workbook")
     (exports[0] / "copy.csv").write_bytes((exports[0] / "plate_0.csv").read_bytes())
@@ -155,7 +155,7 @@ def test_one_bad_file_never_stops_the_rest(exports: tuple[Path, Path], tmp_path:
     assert "folders inside 'exports' are not read: 'later'; run each by itself" in done.messages
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_many_faults_of_one_kind_are_one_sentence(exports: tuple[Path, Path], tmp_path: Path) -> None:
     """Each sample is named, in one line and not in a hundred; a sample without a name counts too."""
     plate({f"X{at}": 1e3 for at in range(20)}).to_csv(exports[0] / "plate_0.csv", index=False)
@@ -171,7 +171,7 @@ def test_many_faults_of_one_kind_are_one_sentence(exports: tuple[Path, Path], tm
     assert note.startswith("samples.csv, row 2: 'P0-0' is on no plate that was read; and likewise 7 others: 'P0-1'")
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_samples_without_a_level_for_one_reason_are_one_sentence(exports: tuple[Path, Path], tmp_path: Path) -> None:
     exports[1].write_text(exports[1].read_text().replace("200.0", "200000"))
     done = run(exports, tmp_path / "out")
@@ -180,7 +180,7 @@ def test_samples_without_a_level_for_one_reason_are_one_sentence(exports: tuple[
     assert "and likewise 11 others: " in note
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_a_contaminated_plate_is_quality_control(exports: tuple[Path, Path], tmp_path: Path) -> None:
     plate({"P0-0": 5e3}, ntc="30.0").to_csv(exports[0] / "plate_0.csv", index=False)
     done = run(exports, tmp_path / "out")
@@ -188,7 +188,7 @@ def test_a_contaminated_plate_is_quality_control(exports: tuple[Path, Path], tmp
     assert json.loads((tmp_path / "out" / "run.json").read_text())["exit_status"] == 3
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_overrides_and_masks_are_recorded(exports: tuple[Path, Path], tmp_path: Path) -> None:
     bad = plate({f"P0-{at}": 10.0 ** (1.2 + at) for at in range(4)})
     bad.loc[bad["sample"] == "Std 1000", "cq"] += 0.8
@@ -223,7 +223,7 @@ status = "practice"
 """
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_files_that_say_how_are_inputs_too(exports: tuple[Path, Path], tmp_path: Path) -> None:
     exports[1].write_text("sample,patient\nP0-0,P1\n")
     done = run(exports, tmp_path / "out")
@@ -261,7 +261,7 @@ def test_wrong_options_write_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_folders_that_are_refused(exports: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="among the plate exports"):
         run(exports, exports[0])
@@ -288,7 +288,7 @@ def test_folders_that_are_refused(exports: tuple[Path, Path], tmp_path: Path) ->
         run(exports, out, resume=True)
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_nothing_is_written_outside_the_output_folder(exports: tuple[Path, Path], tmp_path: Path) -> None:
     names = ["../../escaped", "/tmp/escaped", "a/b", "..", "C:\\x", "con", "x" * 300, "=1+1", "<script>", "plate_1 "]
     for number, name in enumerate(names):
@@ -470,6 +470,7 @@ def _kill_processes(exports: tuple[Path, Path], tmp_path: Path, kills: int, seed
     whole(out)
 
 
+@pytest.mark.slow
 def test_killed_by_the_system(exports: tuple[Path, Path], tmp_path: Path) -> None:
     _kill_processes(exports, tmp_path, kills=2, seed=11)
 
