@@ -431,7 +431,7 @@ def _kill_at_each(moments: list[int], exports: tuple[Path, Path], tmp_path: Path
         assert not list(out.rglob("*.part*"))
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_killed_at_some_writes(tmp_path: Path) -> None:
     _kill_at_each(sorted(random.Random(3).sample(range(2, 26), 3)), write_batch(tmp_path, samples=2), tmp_path)
 
