@@ -160,6 +160,7 @@ def test_the_kernel_equals_the_twin_on_many_profiles() -> None:
     assert not set(FLAGS) - {"other_infusion"} - set(found.flags), "a flag that was never raised"
 
 
+@pytest.mark.slow
 def test_the_twin_equals_pknca() -> None:
     """What the twin has of PKNCA's rules is from its documentation: these numbers say whether that is enough."""
     answers: dict[tuple[str, ...], Any] = {}

@@ -19,6 +19,7 @@ import pytest
 from batch_builders import plate, write_batch
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_files import keep, stored
 
 from ckinetics.assay import quantify, read_plates
 from ckinetics.assay.exports import read_export
@@ -98,6 +99,7 @@ def test_each_result_is_traced_to_its_rows(exports: tuple[Path, Path], tmp_path:
 def test_what_is_kept_is_not_read_again(
     exports: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batch, "save", keep)
     out = tmp_path / "out"
     first = run(exports, out)
     with monkeypatch.context() as patched:
@@ -110,7 +112,7 @@ def test_what_is_kept_is_not_read_again(
     (exports[0] / "plate_2.csv").rename(exports[0] / "plate_8.csv")
     third = run(exports, out, resume=True, repeats="mean")
     assert (third.counts["read"], third.counts["kept"]) == (1, 3)
-    assert "plate_8.csv" in load(out / "quantified.nc")["wells"]["file"].values
+    assert "plate_8.csv" in stored(out / "quantified.nc")["wells"]["file"].values
     assert any("of an earlier run, not of this one: plates/plate_2.html" in text for text in third.messages)
     # What changes the reading of files changes all of them.
     fourth = run(exports, out, resume=True, undetermined=["silent"], repeats="mean")

@@ -225,6 +225,7 @@ def test_two_runs_into_one_folder_are_refused(small_study: Path, tmp_path: Path)
         run_study(small_study, out=tmp_path / "out")
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_a_table_in_place_of_plates(tmp_path: Path) -> None:
     study = tmp_path / "study"
     study.mkdir()
@@ -232,12 +233,13 @@ def test_a_table_in_place_of_plates(tmp_path: Path) -> None:
     (study / "study.toml").write_text('[kinetics]\ntable = "levels.csv"\nunit = "copies/µg"\nlloq = 50\n')
     run = run_study(study, out=tmp_path / "out")
     assert run.status == "ok"
-    assert float(load(tmp_path / "out" / "nca.nc")["cmax"].sel(patient="A").item()) == 9000
+    assert float(stored(tmp_path / "out" / "nca.nc")["cmax"].sel(patient="A").item()) == 9000
     (study / "study.toml").write_text('[kinetics]\ntable = "levels.csv"\nunit = "copies"\n')
     (failed,) = [v for v in run_study(study, out=tmp_path / "out2").verdicts if v.verdict == "failed"]
     assert "unknown unit 'copies'" in failed.message
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_the_example_runs(tmp_path: Path) -> None:
     study = tmp_path / "study"
     study.mkdir()
@@ -253,6 +255,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert "cells/µL" in page or "cells/uL" in page
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_real_plates_without_a_study_file(shared_data: Path, tmp_path: Path) -> None:
     """Wells, curves and verdicts of real exports, with the figures that the vendor printed."""
     folder = tmp_path / "plates"
