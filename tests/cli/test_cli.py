@@ -75,6 +75,7 @@ def test_exit_codes_of_a_run(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "failed: bad.xlsx" in done.stderr
     assert "Traceback" not in done.stderr
+    (study / "plates" / "good.csv").unlink()
     quiet = command("run", study / "plates", "--out", tmp_path / "plates only", "--quiet")
     assert quiet.returncode == 1
     assert quiet.stdout == ""
