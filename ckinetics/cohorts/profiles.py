@@ -71,7 +71,8 @@ def kinetics_from_arrays(
     if levels.ndim != 2:
         raise InputError(f"level has {levels.ndim} dimensions: give (patient, sample)")
     shape = levels.shape
-    times = _broadcast(time, shape, "time") * conversion_factor(time_unit, "day")
+    # In the order of the levels: numpy would keep that of a grid that all patients share, sample by sample.
+    times = np.multiply(_broadcast(time, shape, "time"), conversion_factor(time_unit, "day"), order="C")
     bounds = {
         name: _broadcast(np.nan if value is None else value, shape, name)
         for name, value in (("lod", lod), ("lloq", lloq), ("uloq", uloq))
