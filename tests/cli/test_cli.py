@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 import ckinetics as ck
-from ckinetics.study import simulate_study
 
 
 def command(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -65,14 +64,18 @@ def test_demo_and_run(tmp_path: Path) -> None:
 
 
 def test_exit_codes_of_a_run(tmp_path: Path) -> None:
-    study = simulate_study(tmp_path / "study", patients=3, seed=1)
-    text = (study / "study.toml").read_text()
-    (study / "study.toml").write_text(text[: text.index("[fit]")])
+    study = tmp_path / "study"
+    (study / "plates").mkdir(parents=True)
+    rows = [f"A{at},S{at},CAR,standard,{38 - 3.32 * at},{10**at}" for at in range(1, 7)] + ["B1,P1,CAR,unknown,28.0,"]
+    (study / "plates" / "good.csv").write_text("\n".join(["well,sample,target,role,cq,quantity", *rows, ""]))
+    (study / "samples.csv").write_text("sample,patient,time,dna_ng\nP1,P1,7,200\n")
+    (study / "study.toml").write_text("[plates]\n")
     (study / "plates" / "bad.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
     done = command("run", study, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "failed: bad.xlsx" in done.stderr
     assert "Traceback" not in done.stderr
+    (study / "plates" / "good.csv").unlink()
     quiet = command("run", study / "plates", "--out", tmp_path / "plates only", "--quiet")
     assert quiet.returncode == 1
     assert quiet.stdout == ""
