@@ -93,6 +93,14 @@ if numba.config.DISABLE_JIT:
     def call(function: Any, task: int, which: int, t: float, w: Any, a: int, b: int, c: int) -> None:
         """Call what `pointer` returned."""
         function(task, which, t, w, a, b, c)
+
+    def floats_at(where: Any) -> Any:
+        """Return the numbers behind an address."""
+        return where
+
+    def wholes_at(where: Any) -> Any:
+        """Return the whole numbers behind an address."""
+        return where
 else:
 
     @numba.extending.intrinsic
@@ -108,6 +116,20 @@ else:
             return context.get_dummy_value()
 
         return signature, generate
+
+    def _pointer_to(kind: Any) -> Any:
+        def convert(context: Any, address: Any) -> Any:
+            pointer = numba.types.CPointer(kind)
+
+            def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                return builder.inttoptr(values[0], context.get_value_type(pointer))
+
+            return pointer(numba.types.int64), generate
+
+        return numba.extending.intrinsic(convert)
+
+    # Numbers behind an address: indexing them costs no check, which in small loops takes more time than the work.
+    floats_at, wholes_at = _pointer_to(numba.types.float64), _pointer_to(numba.types.int64)
 
 
 @functools.cache

@@ -154,8 +154,9 @@ def solve(
 
         def work(first: int, last: int) -> None:
             w, v = fixed.scratch(0 if more is None else len(more))
-            where = (fixed.calls + (w,)) if fixed.interpreted else (fixed.calls + (w.ctypes.data,))
-            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, where, w, v, *out)
+            places = (w, v) if fixed.interpreted else (w.ctypes.data, v.ctypes.data)
+            calls = (*fixed.calls, places[0])
+            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, calls, places[1], *out)
 
         run_slices(work, len(given[1]), threads)
 
