@@ -8,19 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError, ModelFileError
-from .derivatives import SymbolicModel, symbolic_model
 from .events import Events, is_single_dose, known_inputs, total_dose
 from .expressions import suggestion
 from .options import number_array
 from .solving import RTOL, Outcome, solve
 from .specification import Parameter, Specification, read_specification
-from .system import System, differential_system
+
+if TYPE_CHECKING:
+    from .derivatives import SymbolicModel
+    from .system import System
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -54,17 +56,26 @@ class Model:
     @functools.cached_property
     def symbolic(self) -> SymbolicModel:
         """Every expression, in symbols."""
+        from .derivatives import symbolic_model
+
         return symbolic_model(self.specification, file=self.file)
 
     @functools.cached_property
     def system(self) -> System:
         """The differential equations with the derivatives that solvers need."""
+        from .system import differential_system
+
         return differential_system(self.symbolic, self.specification)
 
     @property
     def method(self) -> str:
         """The integration method that suits the model at its file's values."""
-        return "rodas5p"
+        return str(self.compiled.METHOD)
+
+    @property
+    def constants(self) -> list[str]:
+        """Inputs that are one number a patient, constants and amounts of doses, in the order of the file."""
+        return [name for name, given in self.specification.inputs.items() if given.kind in ("constant", "dose")]
 
     @property
     def closed_forms(self) -> list[str]:
@@ -73,7 +84,7 @@ class Model:
 
     def constant_values(self) -> list[float]:
         """Return the file's values of its constants and of the amounts of its doses, as generated code takes them."""
-        return [self.specification.inputs[name].value for name in self.symbolic.constants]
+        return [self.specification.inputs[name].value for name in self.constants]
 
     @property
     def compiled(self) -> ModuleType:
@@ -223,7 +234,7 @@ class Model:
             if parameter.transform == "log" and (column < 0).any():
                 raise InputError(f"parameter '{name}' of model '{self.name}' cannot be negative, got {column.min():g}")
         known_inputs(self, inputs or {})
-        for name in self.symbolic.constants:
+        for name in self.constants:
             entry = self.specification.inputs[name]
             value = (inputs or {}).get(name, entry.value)
             columns.append(number_array(name, total_dose(value) if entry.kind == "dose" else value))
@@ -303,8 +314,11 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
 
 def read_model(text: str, *, name: str, file: str = "") -> Model:
     """Return the model that a file's text holds; every expression is parsed, so a fault shows at once."""
+    from .codegen import is_generated
+
     model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
-    _ = model.symbolic
+    if not is_generated(model):
+        _ = model.symbolic
     return model
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import ode_layout, solver_codes
+from ..kernels import solver_codes
 from ..threads import run_slices
 
 if TYPE_CHECKING:
@@ -190,25 +190,18 @@ class _Fixed:
     def of(cls, model: Model, gradient: bool) -> _Fixed:
         from ..kernels.jit import pointer
 
-        spec, symbolic, system, module = model.specification, model.symbolic, model.system, model.compiled
-        states, varying = list(symbolic.states), list(symbolic.varying)
-        counts = [len(symbolic.parameters), len(symbolic.parameters) + len(symbolic.constants), len(varying)]
-        counts += [len(system.phases), int(system.depends_on_time)]
-        resets = [[at in phase.resets for at in range(len(states))] for phase in system.phases]
-        places = {name: getattr(module, name) for name in ode_layout.places(1, 1, 1, 1, 1, 1)}
-        whole = ode_layout.whole_numbers(places, counts, [int(scale) for scale in system.scales], resets)
-        given = list(spec.inputs.items())
+        module = model.compiled
         equations, settings = pointer(module.equations), pointer(module.settings)
         return cls(
-            states=(0,) * len(states),
+            states=(0,) * module.N_STATES,
             calls=(equations, settings, pointer(module.derivatives) if gradient else equations),
             inputs=(
-                np.array([spec.inputs[name].value for name in varying], np.float64),
-                np.array([states.index(i.state) if i.kind == "dose" else -1 for _, i in given], np.int64),
-                np.array([varying.index(name) if name in varying else -1 for name, _ in given], np.int64),
+                np.array(module.VARYING_START, np.float64),
+                np.array(module.INPUT_STATE, np.int64),
+                np.array(module.INPUT_PLACE, np.int64),
             ),
-            whole=np.array(whole, np.int64),
-            size=places["FIXED"],
+            whole=np.array(module.WHOLE, np.int64),
+            size=module.FIXED,
             interpreted=callable(equations),
         )
 
