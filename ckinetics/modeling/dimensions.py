@@ -7,6 +7,7 @@ Copies, cells and body weight are kinds of their own, as in `ckinetics.units`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
@@ -116,10 +117,8 @@ def parse_unit(text: str) -> Dimension:
         raise UnitError('the unit is empty: write "1" where there is none')
     if len(plain) > _MAX_LENGTH:
         raise UnitError(f"the unit is longer than {_MAX_LENGTH} characters")
-    try:
+    with contextlib.suppress(UnitError):  # a product of several, or unknown: its parts tell
         plain = normalise_unit(plain)
-    except UnitError:
-        pass  # a product of several, or unknown: its parts tell
     return _UnitReader(plain).whole()
 
 

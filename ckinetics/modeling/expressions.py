@@ -12,17 +12,21 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sympy
 from sympy.codegen.cfunctions import expm1, log1p
 
 from ..errors import ModelFileError
+from .places import Place
 
 TIME = sympy.Symbol("t", real=True)
 MAX_LENGTH = 10_000
+_LONGEST_NAME, _SHOWN = 100, 30
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+# "1if" is two tokens to Python, with a warning; here it is a slip of the pen.
+_GLUED = re.compile(r"(?<![\w.])(?>\.?\d[\d.]*(?:[eE][+-]?\d+)?)[A-Za-z_]")
 # A prefix before parsing, so that a name that is a Python keyword parses like any other.
 _PREFIX = "n_"
 
@@ -78,7 +82,12 @@ _COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 def parse_expression(
-    text: str, symbols: Mapping[str, sympy.Expr], *, where: str = "expression", file: str = ""
+    text: str,
+    symbols: Mapping[str, sympy.Expr],
+    *,
+    where: str | Place = "expression",
+    file: str = "",
+    elsewhere: Mapping[str, str] | None = None,
 ) -> sympy.Expr:
     """Return an expression as sympy.
 
@@ -88,10 +97,12 @@ def parse_expression(
         The expression.
     symbols : mapping of str to sympy expression
         What each name stands for; other names are refused.
-    where : str
+    where : str or Place
         Table and key of the model file, for messages.
     file : str
         The model file, for messages.
+    elsewhere : mapping of str to str, optional
+        Names that the model has but this expression may not use, and what each is.
 
     Returns
     -------
@@ -110,26 +121,61 @@ def parse_expression(
     >>> parse_expression("-lambda*E/2", {"E": E, "lambda": k})
     -E*k/2
     """
-    return _parse(text, symbols, where, file, condition=False)
+    return _parse(text, _Reader(symbols, where, file, text, elsewhere or {}), condition=False)
 
 
 def parse_condition(
-    text: str, symbols: Mapping[str, sympy.Expr], *, where: str = "condition", file: str = ""
+    text: str,
+    symbols: Mapping[str, sympy.Expr],
+    *,
+    where: str | Place = "condition",
+    file: str = "",
+    elsewhere: Mapping[str, str] | None = None,
 ) -> sympy.Basic:
     """Return a comparison such as ``beta > alpha`` as sympy; otherwise as `parse_expression`."""
-    return _parse(text, symbols, where, file, condition=True)
+    return _parse(text, _Reader(symbols, where, file, text, elsewhere or {}), condition=True)
 
 
-def _parse(text: str, symbols: Mapping[str, Any], where: str, file: str, *, condition: bool) -> Any:
-    reader = _Reader(symbols, where, file, text)
+def syntax_tree(text: str) -> ast.expr:
+    """Return the syntax tree of an expression, its names with the prefix that `plain_name` takes off.
+
+    Raises `SyntaxError`, `ValueError`, `MemoryError` or `RecursionError` where there is none.
+    """
+    if _GLUED.search(text):
+        raise SyntaxError("a number runs into a name")
+    one_line = " ".join(_NAME.sub(lambda match: _PREFIX + match[0], text).split())
+    return ast.parse(one_line, mode="eval").body
+
+
+def plain_name(name: str) -> str:
+    """Return a name of `syntax_tree` as the file has it."""
+    return name.removeprefix(_PREFIX)
+
+
+def names_in(text: str) -> list[str]:
+    """Return every name in an expression, functions too, as often as it stands there."""
+    return _NAME.findall(text)
+
+
+def unparsed(node: ast.AST) -> str:
+    """Return a part of a syntax tree as text."""
+    return re.sub(rf"\b{_PREFIX}(?=[A-Za-z_])", "", ast.unparse(node))
+
+
+def shortened(text: str) -> str:
+    """Return an expression as it is shown in messages."""
+    shown = " ".join(text.split())
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _parse(text: str, reader: _Reader, *, condition: bool) -> Any:
     if len(text) > MAX_LENGTH:
         reader.refuse(f"is longer than {MAX_LENGTH} characters: split it with [definitions]")
     if "#" in text:
         reader.refuse("holds '#': put comments outside the expression")
-    one_line = " ".join(_NAME.sub(lambda match: _PREFIX + match[0], text).split())
     try:
-        tree = ast.parse(one_line, mode="eval")
-        return reader.condition(tree.body) if condition else reader.value(tree.body)
+        tree = syntax_tree(text)
+        return reader.condition(tree) if condition else reader.value(tree)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as err:
         if isinstance(err, ModelFileError):
             raise
@@ -139,13 +185,15 @@ def _parse(text: str, symbols: Mapping[str, Any], where: str, file: str, *, cond
 class _Reader:
     """Walks the syntax tree of one expression."""
 
-    def __init__(self, symbols: Mapping[str, Any], where: str, file: str, text: str) -> None:
+    def __init__(
+        self, symbols: Mapping[str, Any], where: str | Place, file: str, text: str, elsewhere: Mapping[str, str]
+    ) -> None:
         self.symbols, self.where, self.file, self.text = symbols, where, file, text
+        self.elsewhere = elsewhere
+        self.what = where.what if isinstance(where, Place) else "the expression"
 
     def refuse(self, why: str) -> Any:
-        shown = " ".join(self.text.split())
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        raise ModelFileError(f"{self.where}: '{shown}' {why}", file=self.file or None)
+        raise ModelFileError(f"{self.where}: '{shortened(self.text)}' {why}", file=self.file or None)
 
     def value(self, node: ast.AST) -> Any:
         match node:
@@ -156,7 +204,7 @@ class _Reader:
             case ast.Constant(value=float(number)):
                 return sympy.Float(self._finite(number))
             case ast.Name(id=name):
-                return self._symbol(name.removeprefix(_PREFIX))
+                return self._symbol(plain_name(name))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.value(operand)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -164,7 +212,7 @@ class _Reader:
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 return self._combine(_OPERATORS[type(op)], self.value(left), self.value(right))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-                return self._call(name.removeprefix(_PREFIX), args)
+                return self._call(plain_name(name), args)
             case ast.Compare():
                 return self.refuse("compares outside a condition: write where(condition, yes, no)")
         return self.refuse(
@@ -183,11 +231,21 @@ class _Reader:
             return self.symbols[name]
         if name in FUNCTIONS:
             return self.refuse(f"uses the function '{name}' without arguments: write {name}(...)")
-        return self.refuse(f"uses the unknown name '{name}'{suggestion(name, self.symbols)}")
+        if name in self.elsewhere:
+            return self.refuse(
+                f"uses `{name}`, which is {self.elsewhere[name]}: {self.what} may use {_listed(self.symbols)}"
+            )
+        near = suggestion(name, self.symbols, quote="`")
+        raise ModelFileError(f"{self.where}: unknown symbol `{name}` in {self.what}{near}", file=self.file or None)
 
     def _call(self, name: str, args: list[ast.expr]) -> Any:
         if name not in FUNCTIONS:
-            return self.refuse(f"uses the unknown function '{name}'{suggestion(name, FUNCTIONS)}")
+            if name in self.symbols:
+                return self.refuse(f"calls `{name}` like a function: write {name}*(...) for a product")
+            near = suggestion(name, FUNCTIONS, quote="`")
+            raise ModelFileError(
+                f"{self.where}: unknown function `{name}` in {self.what}{near}", file=self.file or None
+            )
         fewest, most, symbolic, numeric = FUNCTIONS[name]
         if not fewest <= len(args) <= most:
             count = str(fewest) if fewest == most else f"{fewest} to {most}"
@@ -229,7 +287,7 @@ class _Reader:
         return value
 
 
-def suggestion(name: str, known: Any) -> str:
+def suggestion(name: str, known: Iterable[object], *, quote: str = "'") -> str:
     """Return ``; did you mean 'X'?`` for the nearest known name, or the list of known names.
 
     Examples
@@ -239,7 +297,12 @@ def suggestion(name: str, known: Any) -> str:
     """
     names = [str(item) for item in known]
     near = [item for item in names if item.lower() == name.lower()]
-    near = near or difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    near = near or difflib.get_close_matches(name[:_LONGEST_NAME], names, n=2, cutoff=0.6)
     if near:
-        return f"; did you mean {' or '.join(repr(item) for item in near)}?"
-    return f"; known are {', '.join(names)}" if names else ""
+        return f"; did you mean {' or '.join(f'{quote}{item}{quote}' for item in near)}?"
+    return f"; known are {_listed(names)}" if names else ""
+
+
+def _listed(names: Iterable[object]) -> str:
+    found = [str(name) for name in names]
+    return ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
