@@ -78,9 +78,10 @@ class Dimension:
         return self.same_kind(other) and math.isclose(self.log_factor, other.log_factor, abs_tol=1e-9)
 
     def __str__(self) -> str:
-        above = "*".join(_shown(name, exponent) for name, exponent in self.atoms if exponent > 0)
+        atoms = sorted(self.atoms, key=lambda atom: "time" in _kinds_of(atom[0]))  # uL*day, never day*uL
+        above = "*".join(_shown(name, exponent) for name, exponent in atoms if exponent > 0)
         above = re.sub(r"^(10\^-?\d+)\*", r"\1 ", above)
-        below = [_shown(name, -exponent) for name, exponent in self.atoms if exponent < 0]
+        below = [_shown(name, -exponent) for name, exponent in atoms if exponent < 0]
         if not below:
             return above or "1"
         return f"{above or 1}/{below[0]}" if len(below) == 1 else f"{above or 1}/({'*'.join(below)})"
@@ -213,7 +214,7 @@ class _UnitReader:
     def _starts_a_name(self) -> bool:
         # "10^6 cells": a number may stand before a name without a sign
         before = self.tokens[self.at - 1] if self.at else ""
-        return self._next()[:1].isalpha() and before.isdigit()
+        return self._next()[:1].isalpha() and before.lstrip("-").isdigit()
 
     def _power(self) -> Dimension:
         token = self._next()

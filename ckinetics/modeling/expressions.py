@@ -159,7 +159,8 @@ def names_in(text: str) -> list[str]:
 
 def unparsed(node: ast.AST) -> str:
     """Return a part of a syntax tree as text."""
-    return re.sub(rf"\b{_PREFIX}(?=[A-Za-z_])", "", ast.unparse(node))
+    text = re.sub(r" (\*\*|\*|/) ", r"\1", ast.unparse(node))
+    return shortened(re.sub(rf"\b{_PREFIX}(?=[A-Za-z_])", "", text))
 
 
 def shortened(text: str) -> str:
