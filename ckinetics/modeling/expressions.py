@@ -23,6 +23,11 @@ from .places import Place
 
 TIME = sympy.Symbol("t", real=True)
 MAX_LENGTH = 10_000
+MAX_DEPTH = 150
+# Names and numbers in an expression once definitions are put in and min, max, hill and powers are written out, cases
+# counted as slow as sympy is with them: anything larger would take minutes.
+MAX_SIZE = 10_000
+_SLOW = 6
 _LONGEST_NAME, _SHOWN = 100, 30
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 # "1if" is two tokens to Python, with a warning; here it is a slip of the pen.
@@ -88,6 +93,7 @@ def parse_expression(
     where: str | Place = "expression",
     file: str = "",
     elsewhere: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> sympy.Expr:
     """Return an expression as sympy.
 
@@ -103,6 +109,8 @@ def parse_expression(
         The model file, for messages.
     elsewhere : mapping of str to str, optional
         Names that the model has but this expression may not use, and what each is.
+    sizes : mapping of str to int, optional
+        `expression_size` of the names that stand for a definition.
 
     Returns
     -------
@@ -121,7 +129,7 @@ def parse_expression(
     >>> parse_expression("-lambda*E/2", {"E": E, "lambda": k})
     -E*k/2
     """
-    return _parse(text, _Reader(symbols, where, file, text, elsewhere or {}), condition=False)
+    return _parse(text, _Reader(symbols, where, file, text, elsewhere or {}), sizes or {}, condition=False)
 
 
 def parse_condition(
@@ -131,9 +139,10 @@ def parse_condition(
     where: str | Place = "condition",
     file: str = "",
     elsewhere: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> sympy.Basic:
     """Return a comparison such as ``beta > alpha`` as sympy; otherwise as `parse_expression`."""
-    return _parse(text, _Reader(symbols, where, file, text, elsewhere or {}), condition=True)
+    return _parse(text, _Reader(symbols, where, file, text, elsewhere or {}), sizes or {}, condition=True)
 
 
 def syntax_tree(text: str) -> ast.expr:
@@ -145,6 +154,36 @@ def syntax_tree(text: str) -> ast.expr:
         raise SyntaxError("a number runs into a name")
     one_line = " ".join(_NAME.sub(lambda match: _PREFIX + match[0], text).split())
     return ast.parse(one_line, mode="eval").body
+
+
+def expression_size(text: str, sizes: Mapping[str, int]) -> int:
+    """Return the number of names and numbers in a readable expression once everything is written out."""
+    return _size(syntax_tree(text), sizes)
+
+
+def _size(node: ast.AST, sizes: Mapping[str, int]) -> int:
+    if isinstance(node, ast.Name):
+        return sizes.get(plain_name(node.id), 1)
+    parts = [_size(child, sizes) for child in ast.iter_child_nodes(node)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        return parts[0] + 10 * parts[2]  # towers of powers are the slowest of all
+    if isinstance(node, ast.Call):
+        name = plain_name(node.func.id) if isinstance(node.func, ast.Name) else ""
+        inside = sum(parts[1:])
+        if name == "where":
+            return inside + (_SLOW - 1) * parts[1]
+        times = {"min": _SLOW * len(node.args), "max": _SLOW * len(node.args), "abs": 3 * _SLOW, "hill": 3}
+        return inside * times.get(name, 1)
+    return sum(parts) if parts else int(isinstance(node, ast.Constant))
+
+
+def _depth(tree: ast.AST) -> int:
+    deepest, left = 0, [(tree, 1)]
+    while left:
+        node, depth = left.pop()
+        deepest = max(deepest, depth)
+        left += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+    return deepest
 
 
 def plain_name(name: str) -> str:
@@ -169,18 +208,43 @@ def shortened(text: str) -> str:
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
-def _parse(text: str, reader: _Reader, *, condition: bool) -> Any:
+def _parse(text: str, reader: _Reader, sizes: Mapping[str, int], *, condition: bool) -> Any:
     if len(text) > MAX_LENGTH:
         reader.refuse(f"is longer than {MAX_LENGTH} characters: split it with [definitions]")
     if "#" in text:
         reader.refuse("holds '#': put comments outside the expression")
     try:
         tree = syntax_tree(text)
+        if _depth(tree) > MAX_DEPTH:
+            reader.refuse(f"is nested deeper than {MAX_DEPTH}, or has as many terms: split it with [definitions]")
+        if _size(tree, sizes) > MAX_SIZE:
+            reader.refuse(
+                "is too large once everything is written out (min, max, abs and where inside each other, and powers of "
+                "powers, count most): simplify it"
+            )
         return reader.condition(tree) if condition else reader.value(tree)
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as err:
+    except (MemoryError, RecursionError):
+        return reader.refuse(f"is nested deeper than {MAX_DEPTH}, or has as many terms: split it with [definitions]")
+    except (SyntaxError, ValueError) as err:
         if isinstance(err, ModelFileError):
             raise
-        return reader.refuse("is not a valid expression: check brackets and operators")
+        return reader.refuse(_why_not(text))
+
+
+def _why_not(text: str) -> str:
+    """Return what is wrong with a text that is no expression, as far as it can be told."""
+    if not text.strip():
+        return "is empty: write an expression"
+    names = set(names_in(text))
+    if {"if", "else"} <= names:
+        return "is not a valid expression: write where(condition, yes, no) for a case"
+    if text.count("(") != text.count(")"):
+        return f"is not a valid expression: it opens {text.count('(')} brackets and closes {text.count(')')}"
+    if re.search(r"[\w)]\s+[\w(]|\)\s*\(", text) and not names & {"and", "or", "not", "in", "is"}:
+        return "is not a valid expression: two factors stand side by side, write * between them"
+    if "=" in re.sub(r"[<>]=", "", text):
+        return "is not a valid expression: '=' has no place in it"
+    return "is not a valid expression: check brackets and operators"
 
 
 class _Reader:
@@ -214,6 +278,8 @@ class _Reader:
                 return self._combine(_OPERATORS[type(op)], self.value(left), self.value(right))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
                 return self._call(plain_name(name), args)
+            case ast.BinOp(op=ast.BitXor()):
+                return self.refuse("uses '^': write ** for a power")
             case ast.Compare():
                 return self.refuse("compares outside a condition: write where(condition, yes, no)")
         return self.refuse(
@@ -225,6 +291,8 @@ class _Reader:
         match node:
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
                 return _COMPARISONS[type(op)](self.value(left), self.value(right))
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+            return self.refuse("compares with == or !=, which numbers hardly ever meet: use <, <=, > or >=")
         return self.refuse("needs one comparison with <, <=, > or >= as its condition")
 
     def _symbol(self, name: str) -> Any:

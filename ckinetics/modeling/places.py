@@ -116,6 +116,12 @@ def _line_of(text: str, table: str, key: str) -> int | None:
         found = lines.get((table, ".".join(parts[:end])))
         if found is not None:
             return found
+    if len(parts) > 1 and table.endswith("]") and (f"{table[:-1]}.{parts[0]}]", "") in lines:
+        return _line_of(text, f"{table[:-1]}.{parts[0]}]", ".".join(parts[1:]))
+    own = f"{table[:-1]}.{key}" if table else f"[{key}"  # a table of its own
+    for (name, _), line in lines.items():
+        if key and name.lstrip("[").startswith((f"{own[1:]}]", f"{own[1:]}.")):
+            return line
     return lines.get((table, ""))
 
 

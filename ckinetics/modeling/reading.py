@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import tomllib
 from typing import Any, get_args
@@ -14,9 +15,17 @@ from .expressions import suggestion
 from .faults import faults_between_tables
 from .specification import Specification
 
-MAX_FILE = 1_000_000
+MAX_FILE = 300_000
+# Tables in tables without end, which would keep the TOML reader busy for hours.
+_DEEP = re.compile(r"(?:[\w\"'-]{1,60}\s{0,5}\.\s{0,5}){20}")
 # What to write where a required key is missing.
 _HINTS = {
+    "value": "give a number, the typical value",
+    "name": 'give the phase a name, such as "decline"',
+    "text": "give authors, title and journal",
+    "doi": 'give the DOI ("" where there is none)',
+    "what": "say what was verified",
+    "expression": "give an expression",
     "trust": 'say where the value is from: "V" read in the source, "V2" read second-hand, "D" derived from those, '
     '"M" from memory',
     "source": "say where the expected values are from",
@@ -40,12 +49,10 @@ _KINDS = {
     "int_type": "give a whole number",
     "finite_number": "give a finite number",
     "string_type": "give a text in quotes",
-    "string_too_short": "write what it asks for",
     "model_type": "it is a table with keys of its own",
     "dict_type": "it is a table with keys of its own",
     "tuple_type": "give a list in square brackets",
     "list_type": "give a list in square brackets",
-    "too_long": "the list is too long",
 }
 
 
@@ -67,6 +74,8 @@ def read_specification(text: str, *, file: str = "") -> Specification:
     """
     if len(text) > MAX_FILE:
         raise ModelFileError(f"is longer than {MAX_FILE} characters: no model is", file=file or None)
+    if _DEEP.search(text):
+        raise ModelFileError("holds a key of more than 20 parts: no table of a model has one", file=file or None)
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
@@ -106,8 +115,10 @@ def _explain(error: pydantic.ValidationError) -> str:
         return f"{place}: unknown key{suggestion(str(key), _known_keys(fault['loc'][:-1]))}"
     if kind == "missing":
         return f"{place}: is missing" + (f": {_HINTS[key]}" if key in _HINTS else "")
-    if kind == "too_short":
+    if kind in ("too_short", "string_too_short"):
         return f"{place}: is empty" + (f": {_HINTS[key]}" if key in _HINTS else "")
+    if kind == "too_long":
+        return f"{place}: {given} is too long" + (f": {_HINTS[key]}" if key in _HINTS else "")
     if kind == "literal_error":
         expected = context["expected"]
         return f"{place}: is {given}: give {expected}"
