@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
+from random import Random
 
 import sympy
 
@@ -104,20 +107,19 @@ def _vanishes(
     difference: sympy.Expr, curve: sympy.Expr, spec: Specification, parameters: dict[str, sympy.Symbol]
 ) -> bool:
     """Whether a difference is 0 beside the curve, at numbers about the file's values: simplifying might never end."""
-    import numpy as np
-
-    random = np.random.default_rng(5)
-    constants = sorted((difference.free_symbols | curve.free_symbols) - {TIME, *parameters.values()}, key=str)
-    values = [
-        *(np.full(_POINTS, p.value) * np.exp(random.uniform(-0.3, 0.3, _POINTS)) for p in spec.parameters.values()),
-        *(random.uniform(0.5, 2.0, _POINTS) for _ in constants),
-        random.uniform(0.0, 100.0, _POINTS),
-    ]
-    found = sympy.lambdify([*parameters.values(), *constants, TIME], [difference, curve], modules="numpy", cse=True)
-    with np.errstate(all="ignore"):
-        rest, size = (np.broadcast_to(np.asarray(value, dtype=float), _POINTS) for value in found(*values))
-    usable = np.isfinite(rest) & np.isfinite(size)
-    return bool(usable.any() and (np.abs(rest[usable]) <= 1e-9 * np.abs(size[usable])).all())
+    random = Random(5)
+    others = sorted((difference.free_symbols | curve.free_symbols) - {TIME, *parameters.values()}, key=str)
+    found = sympy.lambdify([*parameters.values(), *others, TIME], [difference, curve], modules="math", cse=True)
+    seen = 0
+    for _ in range(_POINTS):
+        values = [parameter.value * math.exp(random.uniform(-0.3, 0.3)) for parameter in spec.parameters.values()]
+        values += [random.uniform(0.5, 2.0) for _ in others]
+        with contextlib.suppress(ArithmeticError, ValueError):  # no point of the curve, such as a negative logarithm
+            rest, size = found(*values, random.uniform(0.0, 100.0))
+            if not abs(rest) <= 1e-9 * abs(size):
+                return False
+            seen += 1
+    return seen > 0
 
 
 def _input_symbols(spec: Specification) -> tuple[dict[str, sympy.Symbol], dict[str, sympy.Symbol]]:
