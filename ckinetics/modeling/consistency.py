@@ -88,7 +88,7 @@ def check_units(spec: Specification, *, file: str = "") -> None:
     outputs = {name: parse_unit(entry.unit) for name, entry in spec.outputs.items()}
     time = parse_unit(spec.time_unit)
     names = {name: Quantity(unit) for name, unit in {**units, **states, "t": time}.items()}
-    checks = _Checks(names, file)
+    checks = Checks(names, file)
     for name, text in spec.definitions.items():
         names[name] = checks.find(text, definition(name))
     for name, given in spec.inputs.items():
@@ -128,13 +128,13 @@ def _check_starts(
     level = outputs[fitted]
     endings = {"_level": level, "_time": time, "_rate": ONE / time}
     features = {name: Quantity(endings[f"_{name.rpartition('_')[2]}"]) for name in DATA_FEATURES}
-    checks = _Checks(features, file)
+    checks = Checks(features, file)
     for name, parameter in spec.parameters.items():
         for text in parameter.start:
             checks.hold(text, start(name), units[name])
 
 
-class _Checks:
+class Checks:
     """Checks of single expressions over one set of names."""
 
     def __init__(self, names: Mapping[str, Quantity], file: str) -> None:
@@ -320,7 +320,9 @@ def _settled(owed: Dimension) -> Dimension:
 
 
 def _fraction(number: float) -> Fraction:
-    return Fraction(number).limit_denominator(1000)
+    exact = Fraction(number)
+    near = exact.limit_denominator(1000)  # 1/3 is meant as a third
+    return near if abs(near - exact) < 1e-12 else exact
 
 
 def _a_unit(found: Quantity) -> str:

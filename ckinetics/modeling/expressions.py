@@ -225,6 +225,8 @@ def _parse(text: str, reader: _Reader, sizes: Mapping[str, int], *, condition: b
         return reader.condition(tree) if condition else reader.value(tree)
     except (MemoryError, RecursionError):
         return reader.refuse(f"is nested deeper than {MAX_DEPTH}, or has as many terms: split it with [definitions]")
+    except TypeError:  # sympy's word on the root or the logarithm of what is always negative
+        return reader.refuse("compares something that is never a real number: check roots and logarithms")
     except (SyntaxError, ValueError) as err:
         if isinstance(err, ModelFileError):
             raise

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ckinetics.errors import ModelFileError
 from ckinetics.modeling import model_folder, read_model
+from ckinetics.modeling.consistency import Checks, Quantity
+from ckinetics.modeling.dimensions import parse_unit
+from ckinetics.modeling.expressions import parse_expression
+from ckinetics.modeling.places import Place
 
 TEXT = """
 title = "a model of tests"
@@ -252,3 +259,62 @@ def test_a_unit_must_be_known_even_where_none_is_checked():
     text = 'unit_check = "none"\nunit_check_reason = "mixed"\n' + STEIN.replace('unit = "1/day"', 'unit = "1/moon"', 1)
     with pytest.raises(ModelFileError, match=r"\[parameters\.alpha\], key 'unit': '1/moon' is not made of known units"):
         read_model(text, name="mixed")
+
+
+LEAVES = st.sampled_from(["E", "K", "k", "n", "L", "t", "d", "drug", "0", "1", "2.5", "hours"])
+FORMS = st.sampled_from(
+    [
+        "({0} + {1})",
+        "({0} - {1})",
+        "{0}*{1}",
+        "{0}/{1}",
+        "({0})**{1}",
+        "({0})**2",
+        "-({0})",
+        "exp({0})",
+        "log({0})",
+        "sqrt({0})",
+        "abs({0} - {1})",
+        "max({0}, {1})",
+        "where({0} > {1}, {1}, {0})",
+        "hill({0}, {1}, {0})",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(LEAVES, lambda parts: st.builds(lambda f, a, b: f.format(a, b), FORMS, parts, parts), max_leaves=7))
+def test_any_expression_fits_or_is_refused(text):
+    symbols = {name: sympy.Symbol(f"{name}_x", positive=True) for name in ("E", "K", "k", "n", "L", "t", "d", "drug")}
+    try:
+        parse_expression(text, symbols | {"hours": sympy.Integer(24)})
+    except ModelFileError:
+        return
+    units = {"E": "cells/uL", "K": "cells/uL", "k": "1/day", "L": "cells/mL", "t": "day", "n": "1", "drug": "1"}
+    names = {name: Quantity(parse_unit(unit)) for name, unit in units.items()} | {"d": Quantity(), "hours": Quantity()}
+    # What passes means the same whatever units are chosen: another unit of cells and of time changes it by the factor
+    # of its own unit and by nothing else.
+    try:
+        found = Checks(names, "").find(text, Place("[x]", "y"))
+    except ModelFileError:
+        return
+    if found.fits_any or not found.owed.is_one:
+        return
+    factors = {"E": 7.0, "K": 7.0, "k": 1 / 24, "L": 7.0, "t": 24.0}
+    scale = 7.0 ** float(found.unit.kinds.get("cells", 0)) * 24.0 ** float(found.unit.kinds.get("time", 0))
+    values = {"E": 3.1, "K": 1.7, "k": 0.3, "L": 2.9, "t": 1.3, "n": 1.4, "d": 0.6, "drug": 0.8}
+
+    def number(changed):
+        read = {name: sympy.Float(value * factors.get(name, 1.0) ** changed) for name, value in values.items()}
+        return complex(
+            parse_expression(text, symbols | {"hours": sympy.Integer(24)}).subs(
+                {symbols[name]: value for name, value in read.items()}
+            )
+        )
+
+    try:
+        first, second = number(0), number(1)
+    except (TypeError, OverflowError, ZeroDivisionError):
+        return  # infinite, or not a number
+    if abs(first) < 1e100 and abs(second) < 1e100:
+        assert second == pytest.approx(first * scale, rel=1e-6, abs=1e-9 * (1 + abs(first) * scale))

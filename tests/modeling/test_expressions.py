@@ -87,6 +87,8 @@ def test_names_that_are_keywords_or_functions_are_harmless():
         "exp(1000)",
         "log(-1)",
         "(-2)**0.5",
+        "abs(x - sqrt(-1 - x**2))",
+        "where(sqrt(-1 - x**2) > 1, 1, 2)",
         "x/0",
         "1e999",
         "(" * 3000 + "x" + ")" * 3000,
