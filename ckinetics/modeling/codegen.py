@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .._version import __version__
 from ..errors import JobError
 from ..jobs import write_text
@@ -24,8 +26,6 @@ from ..kernels.cache import cache_root, kernel_stamp
 from .shape import shape_of
 from .stiffness import suitable_method
 from .system_code import system_functions
-
-import numpy as np
 
 if TYPE_CHECKING:
     import sympy

@@ -15,10 +15,13 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, ModelFileError
 from .events import Events, is_single_dose, known_inputs, total_dose
-from .expressions import suggestion
+from .faults import library_faults
 from .options import number_array
+from .places import with_line
+from .reading import MAX_FILE, read_specification
 from .solving import RTOL, Outcome, solve
-from .specification import Parameter, Specification, read_specification
+from .specification import Parameter, Specification
+from .suggestions import suggestion
 
 if TYPE_CHECKING:
     from .derivatives import SymbolicModel
@@ -304,21 +307,36 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
             raise InputError(f"no model is named '{path.name}'{near} (your own file: give its path, ending in .toml)")
         path = model_folder() / f"{path.name}.toml"
     try:
+        if path.stat().st_size > 4 * MAX_FILE:
+            raise ModelFileError(f"is longer than {MAX_FILE} characters: no model is", file=path)
         text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError:
         raise ModelFileError("is not UTF-8 text", file=path) from None
     except OSError as err:
         raise InputError(f"the model file cannot be read: {err.strerror or err}", file=path) from None
-    return read_model(text, name=path.stem, file=path.name)
+    model = read_model(text, name=path.stem, file=path.name)
+    if path.resolve().parent == model_folder():
+        for fault in library_faults(model.specification):
+            raise with_line(ModelFileError(fault, file=path.name), text)
+    return model
 
 
 def read_model(text: str, *, name: str, file: str = "") -> Model:
-    """Return the model that a file's text holds; every expression is parsed, so a fault shows at once."""
+    """Return the model that a file's text holds; expressions and units are checked, so a fault shows at once.
+
+    A file whose module lies in the cache has been checked before, word for word the same.
+    """
     from .codegen import is_generated
 
-    model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
-    if not is_generated(model):
-        _ = model.symbolic
+    try:
+        model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
+        if not is_generated(model):
+            from .consistency import check_units
+
+            _ = model.symbolic
+            check_units(model.specification, file=file)
+    except ModelFileError as err:
+        raise with_line(err, text) from None
     return model
 
 

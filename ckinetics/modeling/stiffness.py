@@ -91,24 +91,33 @@ def _decays(spec: Specification, shape: Shape, functions: dict[str, Any], horizo
         found = solve_ivp(rates, (start, stop), y, "LSODA", times, rtol=1e-6, atol=1e-12 * size)
         if not found.success:
             raise ArithmeticError(found.message)
-        yield times, np.array([_decay(equations, w, at, phase, t, now, scales) for t, now in zip(times, found.y.T, strict=True)])
+        yield (
+            times,
+            np.array(
+                [_decay(equations, w, at, phase, t, now, scales) for t, now in zip(times, found.y.T, strict=True)]
+            ),
+        )
         y, start = found.y[:, -1], stop
 
 
 def _decay(
-    equations: Callable[..., None], w: np.ndarray, at: dict[str, Any], phase: int, t: float, y: np.ndarray, scales: np.ndarray
+    equations: Callable[..., None],
+    w: np.ndarray,
+    at: dict[str, Any],
+    phase: int,
+    t: float,
+    y: np.ndarray,
+    scales: np.ndarray,
 ) -> float:
-    """Return the largest negative real part of the Jacobian of the states as they are integrated."""
+    """Return the fastest decay: the largest negative real part among the eigenvalues of the Jacobian."""
     n = len(y)
     w[:n] = y = np.where(scales > 0, np.maximum(y, 1e-300), y)
     d = w[at["D"] : at["D"] + n * n].reshape(n, n)
     d[:] = 0.0
     equations(LINEARISE, phase, t, w, at["F"], at["D"], 0)
-    f = w[at["F"] : at["F"] + n]
-    logs = scales > 0
-    jacobian = d * np.where(logs, y, 1.0)
-    divided = scales == 1
-    jacobian[divided] /= y[divided, None]
-    jacobian[divided, divided] -= f[divided] / y[divided]
+    # Of a proportional state, what is there is the factor of the state.
+    proportional = scales == 2
+    jacobian = d * np.where(proportional, y, 1.0)[:, None]
+    jacobian[proportional, proportional] += w[at["F"] : at["F"] + n][proportional]
     jacobian[~np.isfinite(jacobian)] = 0.0
     return max(0.0, -float(np.linalg.eigvals(jacobian).real.min()))
