@@ -56,6 +56,11 @@ def inner(function: Callable[..., Any]) -> Any:
     return numba.njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
 
 
+def outlined(function: Callable[..., Any]) -> Any:
+    """Compile a helper as `inner` does, but once for all who call it: one that is large, or that takes addresses."""
+    return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+
+
 @functools.cache
 def pointer(function: Callable[..., Any]) -> Any:
     """Compile a function of a model, and return its address: an argument that any compiled solver can call.

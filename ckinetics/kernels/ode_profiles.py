@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import rodas5p, tsit5
-from .jit import call, floats_at, inner, jit, wholes_at
+from .jit import call, floats_at, jit, outlined, wholes_at
 from .ode_layout import (
     DERIVATIVES,
     ENDP,
@@ -40,7 +40,7 @@ _dense_stiff, _interpolate_stiff = rodas5p.dense, rodas5p.interpolate
 _begin, _step, _interpolate = tsit5.begin, tsit5.step, tsit5.interpolate
 
 
-@inner
+@outlined
 def _start(states, free, w, v, calls, theta, varying, z):
     """Fill parameters, states and ends of phases; return a code."""
     n, m = len(states), v[N_PARAMETERS]
@@ -74,7 +74,7 @@ def _start(states, free, w, v, calls, theta, varying, z):
     return SOLVED
 
 
-@inner
+@outlined
 def _next_phase(states, free, w, v, calls, phase, moved_by, t, z, spare):
     """Go to `phase`: states that it gives a new value, and what a later switch changes. Return a code.
 
@@ -123,7 +123,7 @@ def _next_phase(states, free, w, v, calls, phase, moved_by, t, z, spare):
     return SOLVED
 
 
-@inner
+@outlined
 def _dose(states, free, w, v, z, i, amount):
     """Add an amount to a state."""
     n = len(states)
@@ -134,7 +134,7 @@ def _dose(states, free, w, v, z, i, amount):
     set_state(states, free, w, v, z, i, old + amount)
 
 
-@inner
+@outlined
 def _first_step(states, w, v, z, rtol, span):
     """Return a first step on which no state changes by more than the tolerance allows a method of order 5."""
     n = len(states)
@@ -146,7 +146,7 @@ def _first_step(states, w, v, z, rtol, span):
     return span if not fastest * span > rtol**0.2 else 0.5 * rtol**0.2 / fastest
 
 
-@inner
+@outlined
 def _error(states, w, v, z, new, wrong, rtol):
     """Return the largest error of a step over what is tolerated; inf where a positive state would fall below 0."""
     n = len(states)

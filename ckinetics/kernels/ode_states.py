@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner
+from .jit import call, inner, outlined
 from .ode_layout import (
     DERIVATIVES,
     EQUATIONS,
@@ -45,7 +45,7 @@ def divided(v, n, i):
     return v[HEAD + n + i] != 0 and v[HEAD + i] == POSITIVE
 
 
-@inner
+@outlined
 def speeds(states, w, v, calls, phase, t, z, f):
     """Fill f with dz/dt at z, and Y with the states."""
     n = len(states)
@@ -56,7 +56,7 @@ def speeds(states, w, v, calls, phase, t, z, f):
             w[f + i] /= w[i]
 
 
-@inner
+@outlined
 def jacobian(states, w, v, f, g, d, jac):
     """Fill g with dz/dt and jac with its derivatives by z, from the rates f and their derivatives d."""
     n = len(states)
@@ -75,7 +75,7 @@ def jacobian(states, w, v, f, g, d, jac):
                 w[jac + i * n + j] = 0.0
 
 
-@inner
+@outlined
 def columns(states, free, w, v, z, jac, fp, k):
     """Fill the columns of k with the speeds of those of z: jac times the column, plus the derivative by the parameter."""
     n = len(states)
@@ -90,7 +90,7 @@ def columns(states, free, w, v, z, jac, fp, k):
             w[k + at + i] = total
 
 
-@inner
+@outlined
 def set_state(states, free, w, v, z, i, value):
     """Give a state a natural value; its columns hold derivatives of the natural value, and become those of z."""
     n = len(states)
@@ -106,7 +106,7 @@ def set_state(states, free, w, v, z, i, value):
             w[z + n * q + i] = w[z + n * q + i] / value if value > 0.0 else 0.0
 
 
-@inner
+@outlined
 def change_scales(states, free, w, v, z, before):
     """Go to the logarithm of a state that has risen from 0, and back below the smallest numbers."""
     n = len(states)
@@ -128,7 +128,7 @@ def change_scales(states, free, w, v, z, before):
                     w[z + n * q + i] *= w[z + i]
 
 
-@inner
+@outlined
 def record(states, free, w, v, calls, t, z, wanted, out, grad, row, m):
     """Fill the outputs of sample m of a row, and their derivatives."""
     n = len(states)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner
+from .jit import call, outlined
 from .ode_layout import (
     BY_TIME,
     CURVATURE,
@@ -33,7 +33,7 @@ STAGES = 8
 _PIVOT_LOSS = 1e3
 
 
-@inner
+@outlined
 def begin(states, free, w, v, calls, phase, t, z, size, slopes_by_time, couple):
     """Fill F, G, D and JAC at z, FT where time stands in the equations, and how the columns' system changes."""
     n = len(states)
@@ -56,7 +56,7 @@ def begin(states, free, w, v, calls, phase, t, z, size, slopes_by_time, couple):
             w[slopes_by_time + i] = w[ft + i]
 
 
-@inner
+@outlined
 def _couple(states, free, w, v, z, couple):
     """Fill couple[q] with the derivative by z of (jac times a column, plus the derivative by its parameter)."""
     n, m = len(states), v[N_PARAMETERS]
@@ -83,7 +83,7 @@ def _couple(states, free, w, v, z, couple):
                 w[couple + (q * n + i) * n + j] = total if abs(total) < STEEPEST else 0.0
 
 
-@inner
+@outlined
 def _columns_by_time(states, free, w, v, z, out):
     """Fill the columns of out with the derivative by time of their speeds."""
     n = len(states)
@@ -99,7 +99,7 @@ def _columns_by_time(states, free, w, v, z, out):
             w[out + at + i] = total
 
 
-@inner
+@outlined
 def _invert(states, w, v, per_step):
     """Fill INVERSE with that of I/(gamma*step) - JAC; False where it is singular.
 
@@ -147,7 +147,7 @@ def _invert(states, w, v, per_step):
     return True
 
 
-@inner
+@outlined
 def _solve(states, w, at, right):
     """Multiply the numbers at `at` by the inverse, in place; `right` is work space."""
     n = len(states)
@@ -161,7 +161,7 @@ def _solve(states, w, at, right):
         w[at + i] = w[right + i]
 
 
-@inner
+@outlined
 def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
     """Fill `stage` with z after a step of this length and `wrong` with its error; False where the matrix is singular."""
     n = len(states)
@@ -210,7 +210,7 @@ def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slo
     return True
 
 
-@inner
+@outlined
 def dense(w, size, ks, out):
     """Fill three rows at `out` with what `interpolate` needs of a step."""
     for r in range(3):
@@ -221,7 +221,7 @@ def dense(w, size, ks, out):
             w[out + r * size + i] = total
 
 
-@inner
+@outlined
 def interpolate(w, size, z, new, rows, share, out):
     """Fill `out` with z after a share of the step from z to new."""
     rest = 1.0 - share
