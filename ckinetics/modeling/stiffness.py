@@ -20,6 +20,7 @@ STABLE_STRETCH = 3.3
 MOST_EXPLICIT_STEPS = 300
 HORIZON_DAYS = 365.0
 _POINTS = 200
+_MOST_CALLS = 20_000
 
 
 def suitable_method(spec: Specification, shape: Shape, functions: dict[str, Any]) -> str:
@@ -80,7 +81,13 @@ def _decays(spec: Specification, shape: Shape, functions: dict[str, Any], horizo
         if not stop > start:
             continue
 
+        calls = 0
+
         def rates(t: float, y: np.ndarray, phase: int = phase) -> np.ndarray:
+            nonlocal calls
+            calls += 1
+            if calls > _MOST_CALLS:  # it grows without end
+                raise ArithmeticError("too many steps")
             w[:n] = np.where(scales > 0, np.maximum(y, 0.0), y)
             equations(RATES, phase, t, w, at["F"], 0, 0)
             f = w[at["F"] : at["F"] + n]
