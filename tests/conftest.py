@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO
 
 import matplotlib as mpl
 import pytest
@@ -29,6 +30,17 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     return ROOT
+
+
+@pytest.fixture
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave empty what the figures of a report are drawn as; other tests look at them."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    def empty(self: object, stream: IO[bytes], **options: object) -> None:
+        stream.write(b'<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+    monkeypatch.setattr(FigureCanvasSVG, "print_figure", empty)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

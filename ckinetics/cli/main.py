@@ -9,13 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from .nca import nca
 from .plates import plates
 from .quantify import quantify
+
+if TYPE_CHECKING:
+    from ..modeling import Model
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QC = 0, 1, 2, 3
 
@@ -103,9 +106,12 @@ app.command()(plates)
 app.command()(quantify)
 
 
-def _describe(model: object) -> str:
-    text: str = model.text  # type: ignore[attr-defined]
-    return text
+def _describe(model: Model) -> str:
+    specification = model.specification
+    if specification.unit_check == "none":
+        reason = " ".join(specification.unit_check_reason.split())
+        return f"note: the units of this model are not checked: {reason}\n\n{model.text}"
+    return model.text
 
 
 def _run(folder: Path, out: Path, *, quiet: bool) -> None:

@@ -3,17 +3,12 @@
 from .build import assemble, cohort, entry_table, exclude, patient_table
 from .cdisc import read_pc
 from .cdisc_writing import PCTables, write_pc
-from .profiles import (
-    controlled_matrix,
-    kinetics_from_arrays,
-    natural_order,
-    profiles_from_table,
-    profiles_of,
-    read_kinetics,
-)
+from .profiles import kinetics_from_arrays, natural_order, profiles_from_table, profiles_of
 from .selection import Alignment, align_patients, select
 from .storage import load, save, to_tables
+from .tidy import read_kinetics
 from .validation import find_faults, validate
+from .words import controlled_matrix
 
 __all__ = [
     "Alignment",

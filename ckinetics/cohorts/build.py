@@ -14,8 +14,10 @@ from ..errors import Fault, InputError, ValidationError
 from ..provenance import result_attrs, settings_json
 from ..schema import GROUPS, PROFILE_GROUPS, SCHEMA_VERSION, Group, Status, Var, YesNo, series_dim
 from ..tables import MISSING_WORDS, Table, as_number, fold, read_table
-from .profiles import check_columns, natural_order, profiles_of, read_kinetics
+from .profiles import natural_order, profiles_of
+from .tidy import read_kinetics
 from .validation import validate
+from .words import check_columns
 
 TableLike = str | Path | pd.DataFrame
 _PATIENT_ALIASES = ("patient_id", "usubjid", "subjid", "subject", "subject_id", "id")

@@ -19,8 +19,8 @@ from .cdisc import check_domain
 from .cdisc_qualifiers import QUALIFIERS
 from .cdisc_times import DAY
 from .profiles import profiles_of
+from .words import specimen
 
-_SPECIMENS = {"tumour": "TUMOR", "csf": "CEREBROSPINAL FLUID"}
 _NOT_DONE = {
     Status.missing: "NO RESULT",
     Status.invalid: "INVALID RESULT",
@@ -110,7 +110,7 @@ def write_pc(
         times, actual = _times(sample, started, p)
         more = {**more, "AFRLT": actual, "DNANG": dna.get(sample["sample_id"], ""), **_kept(sample)}
         about = {
-            f"{p}SPEC": _SPECIMENS.get(sample["matrix"], sample["matrix"].upper()),
+            f"{p}SPEC": specimen(sample["matrix"]),
             f"{p}ORRESU": units[0],
             f"{p}STRESU": units[0],
             f"{p}LLOQ": sample["lloq"],

@@ -69,30 +69,23 @@ def take(out, areas, peak_level, estimates):
 
 
 @inner
-def shifted(gathered, length, rules, intervals, work, scratches, i, step, kept, peak, estimates):
-    """Analyse with one level moved by a step of its logarithm."""
-    other, seen, out, why, areas, area_why, used, facts = scratches
+def shift(work, i, step, kept):
+    """Move one level by a step of its logarithm."""
     work[codes.AT_LOG, i] = kept[_LOG, i] + step
     work[codes.AT_LEVEL, i] = math.exp(kept[_LOG, i] + step)
-    analyse(gathered, length, rules, intervals, work, other, seen, out, why, areas, area_why, used, facts)
-    take(out, areas, work[codes.AT_LEVEL, peak] if peak >= 0 else math.nan, estimates)
-    work[codes.AT_LEVEL, i], work[codes.AT_LOG, i] = kept[_LEVEL, i], kept[_LOG, i]
 
 
 @inner
-def delta_errors(gathered, length, rules, intervals, work, scratches, kept, tmax, gradient, low, high, errors):
-    """Standard errors by the delta method, with the samples of the terminal line held; BLQ samples are held too."""
-    n_at = gathered[0]
-    size = N_ESTIMATES + intervals.shape[0]
-    peak = place_of_peak(work, n_at, tmax)
+def delta_errors(n_at, kept, size, runs, gradient, errors):
+    """Standard errors by the delta method; `runs` 2 i and 2 i + 1 are the estimates with sample i moved down and up.
+
+    The samples of the terminal line are held, and BLQ samples too.
+    """
     for i in range(n_at):
         for k in range(size):
             gradient[k, i] = 0.0
-        if kept[_STATE, i] == codes.QUANTIFIED:
-            shifted(gathered, length, rules, intervals, work, scratches, i, -_STEP, kept, peak, low)
-            shifted(gathered, length, rules, intervals, work, scratches, i, _STEP, kept, peak, high)
-            for k in range(size):
-                gradient[k, i] = (high[k] - low[k]) / (2.0 * _STEP)
+            if kept[_STATE, i] == codes.QUANTIFIED:
+                gradient[k, i] = (runs[k, 2 * i + 1] - runs[k, 2 * i]) / (2.0 * _STEP)
     for k in range(size):
         variance = 0.0
         for i in range(n_at):
@@ -210,9 +203,9 @@ def uncertainty_all(
     out, why_row = np.empty(codes.N_PARAMETERS), np.empty(codes.N_PARAMETERS, dtype=np.int8)
     areas, area_why = np.empty((intervals.shape[0], 4)), np.empty(intervals.shape[0], dtype=np.int8)
     used_row, facts, seen = np.empty(width, dtype=np.int8), np.empty(codes.N_FACTS), np.empty(codes.N_SURVEY)
-    scratches = (other, seen, out, why_row, areas, area_why, used_row, facts)
-    gradient, low, high, errors = np.empty((size, width + 1)), np.empty(size), np.empty(size), np.empty(size)
-    draws, result = np.empty((size, max(n_draws, 1))), np.empty(3)
+    gradient, one, errors, result = np.empty((size, width + 1)), np.empty(size), np.empty(size), np.empty(3)
+    # The estimates of a profile analysed again and again: with one sample moved down or up, or drawn anew.
+    runs = np.empty((size, n_draws if n_draws > 0 else 2 * width))
     for w in range(first, last):
         p, length = rows[w], ends[w] - starts[w]
         gathered = gather(samples, p, starts[w], ends[w], True, work)
@@ -220,38 +213,33 @@ def uncertainty_all(
         known, typical = save_samples(work, n_at, kept)
         reason = codes.COMPUTED if known else codes.NO_STANDARD_ERROR
         peak = place_of_peak(work, n_at, tmax[w])
+        n_runs = 0
         if n_draws == 0 and known:
+            n_runs = 2 * n_at
             for i in range(n_at):
                 if used[w, int(work[codes.AT_SAMPLE, i])] == 1:
                     work[codes.AT_MARK, i] = codes.INCLUDED
-            delta_errors(
-                gathered, length, rules, intervals, work, scratches, kept, tmax[w], gradient, low, high, errors
-            )
-        if n_draws > 0 and known and not math.isnan(typical):
-            for d in range(n_draws):
-                restore(work, n_at, kept)
+        elif known and not math.isnan(typical):
+            n_runs = n_draws
+        for d in range(n_runs):
+            if n_draws == 0 and kept[_STATE, d // 2] != codes.QUANTIFIED:
+                continue
+            restore(work, n_at, kept)
+            if n_draws == 0:
+                shift(work, d // 2, _STEP if d % 2 == 1 else -_STEP, kept)
+            else:
                 redraw(samples, p, work, n_at, kept, typical, streams[w], d, seed)
-                analyse(
-                    gathered,
-                    length,
-                    rules,
-                    intervals,
-                    work,
-                    other,
-                    seen,
-                    out,
-                    why_row,
-                    areas,
-                    area_why,
-                    used_row,
-                    facts,
-                )
-                level = math.nan
-                if peak >= 0 and work[codes.AT_STATE, peak] == codes.QUANTIFIED:
-                    level = work[codes.AT_LEVEL, peak]
-                take(out, areas, level, low)
-                for k in range(size):
-                    draws[k, d] = low[k]
+            analyse(
+                gathered, length, rules, intervals, work, other, seen, out, why_row, areas, area_why, used_row, facts
+            )
+            level = math.nan
+            if peak >= 0 and (n_draws == 0 or work[codes.AT_STATE, peak] == codes.QUANTIFIED):
+                level = work[codes.AT_LEVEL, peak]
+            take(out, areas, level, one)
+            for k in range(size):
+                runs[k, d] = one[k]
+        if n_draws == 0 and known:
+            delta_errors(n_at, kept, size, runs, gradient, errors)
         for k in range(size):
             there = not math.isnan(estimates[w, k])
             if n_draws == 0:
@@ -263,7 +251,7 @@ def uncertainty_all(
             boot_why[w, k] = reason
             if not (there and known):
                 continue
-            column = np.sort(draws[k])
+            column = np.sort(runs[k])
             count = 0
             while count < n_draws and not math.isnan(column[count]):
                 count += 1

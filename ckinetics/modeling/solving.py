@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import ode_layout, solver_codes
+from ..kernels import solver_codes
 from ..threads import run_slices
 
 if TYPE_CHECKING:
@@ -154,8 +154,9 @@ def solve(
 
         def work(first: int, last: int) -> None:
             w, v = fixed.scratch(0 if more is None else len(more))
-            where = (fixed.calls + (w,)) if fixed.interpreted else (fixed.calls + (w.ctypes.data,))
-            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, where, w, v, *out)
+            places = (w, v) if fixed.interpreted else (w.ctypes.data, v.ctypes.data)
+            calls = (*fixed.calls, places[0])
+            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, calls, places[1], *out)
 
         run_slices(work, len(given[1]), threads)
 
@@ -189,25 +190,18 @@ class _Fixed:
     def of(cls, model: Model, gradient: bool) -> _Fixed:
         from ..kernels.jit import pointer
 
-        spec, symbolic, system, module = model.specification, model.symbolic, model.system, model.compiled
-        states, varying = list(symbolic.states), list(symbolic.varying)
-        counts = [len(symbolic.parameters), len(symbolic.parameters) + len(symbolic.constants), len(varying)]
-        counts += [len(system.phases), int(system.depends_on_time)]
-        resets = [[at in phase.resets for at in range(len(states))] for phase in system.phases]
-        places = {name: getattr(module, name) for name in ode_layout.places(1, 1, 1, 1, 1, 1)}
-        whole = ode_layout.whole_numbers(places, counts, [int(scale) for scale in system.scales], resets)
-        given = list(spec.inputs.items())
+        module = model.compiled
         equations, settings = pointer(module.equations), pointer(module.settings)
         return cls(
-            states=(0,) * len(states),
+            states=(0,) * module.N_STATES,
             calls=(equations, settings, pointer(module.derivatives) if gradient else equations),
             inputs=(
-                np.array([spec.inputs[name].value for name in varying], np.float64),
-                np.array([states.index(i.state) if i.kind == "dose" else -1 for _, i in given], np.int64),
-                np.array([varying.index(name) if name in varying else -1 for name, _ in given], np.int64),
+                np.array(module.VARYING_START, np.float64),
+                np.array(module.INPUT_STATE, np.int64),
+                np.array(module.INPUT_PLACE, np.int64),
             ),
-            whole=np.array(whole, np.int64),
-            size=places["FIXED"],
+            whole=np.array(module.WHOLE, np.int64),
+            size=module.FIXED,
             interpreted=callable(equations),
         )
 

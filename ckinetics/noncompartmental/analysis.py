@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -248,20 +249,24 @@ def nca(
     profiles = profiles_of(data, group)
     given = data["infusions"].to_dataset() if isinstance(data, xr.DataTree) and "infusions" in data.children else None
     doses = _doses(data, dose, given, profiles, each=infusions == "each")
-    count = thread_count(threads)
-    if profiles["level"].chunks is not None:
-        from .chunked import nca_by_chunks
+    analysis = partial(
+        analyse, infusions=given, settings=settings, source=content_hash(data), threads=thread_count(threads)
+    )
+    if profiles["level"].chunks is None:
+        return analysis(profiles, doses, slopes=slopes)
+    from .chunked import nca_by_chunks
 
-        if slopes is not None:
-            raise InputError("slopes= needs profiles in memory: call .load() on the profiles first")
-        return nca_by_chunks(profiles, given, doses, settings, content_hash(data), count)
-    return analyse(profiles, given, doses, settings, content_hash(data), count, slopes)
+    for name, asked in (("slopes=", slopes is not None), ("infusions='each'", infusions == "each")):
+        if asked:
+            raise InputError(f"{name} needs profiles in memory: call .load() on the profiles first")
+    return nca_by_chunks(profiles, doses, analysis)
 
 
 def analyse(
     profiles: xr.Dataset,
-    infusions: xr.Dataset | None,
     doses: xr.DataArray | None,
+    *,
+    infusions: xr.Dataset | None,
     settings: Settings,
     source: str,
     threads: int,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..cohorts.cdisc_writing import _SPECIMENS
+from ..cohorts.words import specimen
 from ..errors import InputError
 from .columns import (
     ACCEPTANCE,
@@ -183,7 +183,7 @@ def _identity(labels: dict[str, list[str]], category: str) -> dict[str, list[str
     """Return the variables that say whose and what a profile is."""
     count = len(labels["patient"])
     found = {"USUBJID": labels["patient"], "PPCAT": [category] * count}
-    found["PPSPEC"] = [_SPECIMENS.get(label, label.upper()) for label in labels.get("matrix", [""] * count)]
+    found["PPSPEC"] = [specimen(label) for label in labels.get("matrix", [""] * count)]
     for dim in ("cytokine", "count"):
         if dim in labels:
             found["PPCAT"] = [label.upper() for label in labels[dim]]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import xarray as xr
 
-from ..errors import InputError
 from .inputs import leading_dims
 
-if TYPE_CHECKING:
-    from .analysis import Settings
+# An analysis of profiles and doses in memory, its other options given.
+Analysis = Callable[[xr.Dataset, xr.DataArray | None], xr.Dataset]
 
 # What one profile's samples are known by; all a chunk needs.
 _VARIABLES = (
@@ -19,28 +18,14 @@ _VARIABLES = (
 )  # fmt: skip
 
 
-def nca_by_chunks(
-    profiles: xr.Dataset,
-    infusions: xr.Dataset | None,
-    doses: xr.DataArray | None,
-    settings: Settings,
-    source: str,
-    threads: int,
-) -> xr.Dataset:
+def nca_by_chunks(profiles: xr.Dataset, doses: xr.DataArray | None, analysis: Analysis) -> xr.Dataset:
     """Analyse profiles of dask arrays; the result holds dask arrays with the same chunks.
 
     Only the leading dims may have several chunks; samples of a profile are always together. The values are those of
     the same profiles in memory.
-
-    Raises
-    ------
-    InputError
-        Infusions one by one.
     """
     import dask.array
 
-    if settings.infusions == "each":
-        raise InputError("infusions='each' needs profiles in memory: call .load() on the profiles first")
     lead = leading_dims(profiles)
     kept = profiles[[name for name in _VARIABLES if name in profiles]]
     kept = kept.chunk(dict.fromkeys([dim for dim in (*lead, "sample") if dim != "patient"], -1))
@@ -48,7 +33,7 @@ def nca_by_chunks(
     if doses is not None:
         doses = doses.chunk(patient=kept.chunksizes["patient"])
     first = None if doses is None else doses.isel(patient=slice(0, 1))
-    one = _analyse_block(kept.isel(patient=slice(0, 1)), infusions, first, settings, source, threads)
+    one = _analyse_block(kept.isel(patient=slice(0, 1)), first, analysis)
     size = profiles.sizes["patient"]
 
     def stretched(array: xr.DataArray) -> xr.DataArray:
@@ -68,22 +53,8 @@ def nca_by_chunks(
         | {str(name): coord for name, coord in kept.coords.items() if "patient" in coord.dims},
         one.attrs,
     )
-    return xr.map_blocks(
-        _analyse_block,
-        kept,
-        args=[infusions, doses, settings, source, threads],
-        template=template,
-    )
+    return xr.map_blocks(_analyse_block, kept, args=[doses, analysis], template=template)
 
 
-def _analyse_block(
-    block: xr.Dataset,
-    infusions: xr.Dataset | None,
-    doses: xr.DataArray | None,
-    settings: Settings,
-    source: str,
-    threads: int,
-) -> xr.Dataset:
-    from .analysis import analyse
-
-    return analyse(block.load(), infusions, None if doses is None else doses.load(), settings, source, threads)
+def _analyse_block(block: xr.Dataset, doses: xr.DataArray | None, analysis: Analysis) -> xr.Dataset:
+    return analysis(block.load(), None if doses is None else doses.load())

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .reasons import label_of
+from .reasons import table_of_profiles
 
 # In the order of the kernel's bits.
 FLAGS: dict[str, str] = {
@@ -75,7 +75,11 @@ def cautions_table(result: xr.Dataset) -> pd.DataFrame:
     >>> cautions_table(result)["caution"].tolist()
     ['still_quantified']
     """
-    lead = [str(dim) for dim in result["reason_code"].dims[:-1]]
+    return table_of_profiles(result, _in_words(result), ["caution", "sentence"])
+
+
+def _in_words(result: xr.Dataset) -> Iterator[tuple[tuple[int, ...], dict[str, str]]]:
+    """Yield the place of each profile that has a flag, with the flag's name and its sentence."""
     limits = json.loads(str(result.attrs.get("settings", "{}"))).get("limits", {})
     shown = {
         "extrap_pct": float(limits.get("extrap_pct", np.nan)),
@@ -86,9 +90,6 @@ def cautions_table(result: xr.Dataset) -> pd.DataFrame:
     names = ("tmax", "auc_pct_anchor", "auc_pct_extrap_obs", "r_squared", "span_ratio", "lambda_z_n_points",
              "second_peak_time", "last_time")  # fmt: skip
     arrays = {key: result[key].values for key in names}
-    rows: list[dict[str, Any]] = []
     for place, name in raised(result):
         facts = {key: float(array[place]) for key, array in arrays.items()} | shown
-        row: dict[str, Any] = {dim: str(label_of(result, dim, i)) for dim, i in zip(lead, place, strict=True)}
-        rows.append(row | {"caution": name, "sentence": FLAGS[name].format(**facts)})
-    return pd.DataFrame(rows, columns=[*lead, "caution", "sentence"])
+        yield place, {"caution": name, "sentence": FLAGS[name].format(**facts)}

@@ -49,8 +49,9 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
 
     def errors(name: str) -> np.ndarray:
         values = table(name, np.float64, np.nan)
-        return values if np.isfinite(values).any() else np.full((1, 1), np.nan)
+        return values if _any_finite(values) else np.full((1, 1), np.nan)
 
+    se_plate = errors("se_plate")
     samples = Samples(
         time=table(time_name, np.float64, np.nan),
         level=table("level", np.float64, np.nan),
@@ -60,8 +61,8 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
         lloq=table("lloq", np.float64, np.nan),
         uloq=table("uloq", np.float64, np.nan),
         se_well=errors("se_well"),
-        se_plate=errors("se_plate"),
-        plate=_plates(profiles, dims),
+        se_plate=se_plate,
+        plate=_plates(profiles, dims, se_plate),
         selection=np.zeros((1, 1), dtype=np.int8) if selection is None else selection,
         state_of=state_table(),
     )
@@ -76,8 +77,14 @@ def has_errors(samples: Samples) -> bool:
     return (
         samples.se_well.shape != (1, 1)
         or samples.se_plate.shape != (1, 1)
-        or bool(np.isfinite(samples.se_well).any() or np.isfinite(samples.se_plate).any())
+        or _any_finite(samples.se_well)
+        or _any_finite(samples.se_plate)
     )
+
+
+def _any_finite(table: np.ndarray) -> bool:
+    # Some rows at a time stay in the processor's cache, and the first number ends the search.
+    return any(np.isfinite(table[row : row + 2048]).any() for row in range(0, len(table), 2048))
 
 
 def time_variable(profiles: xr.Dataset, times: str) -> str:
@@ -102,9 +109,9 @@ def state_table() -> np.ndarray:
     return states
 
 
-def _plates(profiles: xr.Dataset, dims: tuple[str, ...]) -> np.ndarray:
+def _plates(profiles: xr.Dataset, dims: tuple[str, ...], se_plate: np.ndarray) -> np.ndarray:
     """Return plates as numbers, -1 where unknown; only where a shared error makes them matter."""
-    if "plate" not in profiles or "se_plate" not in profiles or not np.isfinite(profiles["se_plate"].values).any():
+    if "plate" not in profiles or not _any_finite(se_plate):
         return np.full((1, 1), -1, dtype=np.int64)
     words = profiles["plate"].transpose(*dims).values
     _, codes = np.unique(words.astype(str), return_inverse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -127,20 +127,35 @@ def reasons_table(result: xr.Dataset) -> pd.DataFrame:
     >>> table.loc["half_life", "sentence"]
     'too few quantified samples lie where the line is drawn: 3 after Tmax are needed'
     """
-    lead = [str(dim) for dim in result["reason_code"].dims[:-1]]
-    facts = Facts(result)
-    names = [[str(label_of(result, dim, at)) for at in range(result.sizes[dim])] for dim in lead]
-    rows = []
+    return table_of_profiles(result, _missing(result), ["parameter", "reason", "sentence"])
+
+
+def _missing(result: xr.Dataset) -> Iterator[tuple[tuple[int, ...], dict[str, str]]]:
+    """Yield the place of each profile that lacks a value, with the value's name and why it is missing."""
+    lead, facts = result["reason_code"].dims[:-1], Facts(result)
     for variable, dim, prefix in reason_variables(result):
         codes = result[variable].transpose(*lead, dim).values
         labels = [f"{prefix}{label}" for label in result[dim].values.tolist()]
         for at in np.argwhere(codes != Reason.computed).tolist():
-            *place, position = at
+            place, label = tuple(at[:-1]), labels[at[-1]]
             reason = Reason(int(codes[tuple(at)]))
-            row = {dim: labels[i] for dim, labels, i in zip(lead, names, place, strict=True)}
-            words = facts.sentence(reason, tuple(place), labels[position])
-            rows.append(row | {"parameter": labels[position], "reason": reason.name, "sentence": words})
-    return pd.DataFrame(rows, columns=[*lead, "parameter", "reason", "sentence"])
+            yield (
+                place,
+                {"parameter": label, "reason": reason.name, "sentence": facts.sentence(reason, place, label)},
+            )
+
+
+def table_of_profiles(
+    result: xr.Dataset, found: Iterable[tuple[tuple[int, ...], Mapping[str, str]]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return what was found, by the profile's place along the leading dims, as rows that begin with its labels."""
+    lead = [str(dim) for dim in result["reason_code"].dims[:-1]]
+    names = [[str(label_of(result, dim, at)) for at in range(result.sizes[dim])] for dim in lead]
+    rows = [
+        {dim: labels[at] for dim, labels, at in zip(lead, names, place, strict=True)} | dict(about)
+        for place, about in found
+    ]
+    return pd.DataFrame(rows, columns=[*lead, *columns])
 
 
 def label_of(result: xr.Dataset, dim: str, position: int) -> object:

@@ -13,13 +13,14 @@ import pandas as pd
 import xarray as xr
 
 from ..cohorts import cohort, read_kinetics, read_pc
+from ..cohorts.words import COLUMN_NAMES
 from ..errors import InputError, ValidationError
 from ..tables import Table, fold, read_table
 from ..units import normalise_unit
 
 _TIDY: dict[str, tuple[str, ...]] = {
-    "patient": ("patient_id", "usubjid", "subjid", "subject", "subject_id", "id"),
-    "unit": ("units", "pcstresu", "pcorresu"),
+    "patient": COLUMN_NAMES["patient"],
+    "unit": COLUMN_NAMES["unit"],
     "time_unit": ("tunit", "time_units", "timeunit"),
     "dose": ("dose_cells", "dose_received", "infused_dose"),
 }
@@ -151,16 +152,11 @@ def _tidy(levels: Levels, source: Table, by: str | None) -> tuple[xr.Dataset, pd
     if by is not None:
         groups = _groups(levels.file, "the table of levels", by)
         patients[fold(by)] = [groups[name] for name in patients["patient"]]
-    used = {fold(str(name)) for name in _known_to_profiles()} | set(_TIDY) | ({fold(by)} if by else set())
+    known = {*_TIDY, *COLUMN_NAMES, *(name for others in COLUMN_NAMES.values() for name in others)}
+    used = known if by is None else known | {fold(by)}
     ignored = [str(name) for name in source.frame.columns if fold(str(name)) not in used]
     notes = (f"columns that were not used: {', '.join(ignored)}",) if ignored else ()
     return profiles, patients, notes
-
-
-def _known_to_profiles() -> list[str]:
-    from ..cohorts.profiles import _ALIASES
-
-    return [name for canonical, others in _ALIASES.items() for name in (canonical, *others)]
 
 
 def _unit(levels: Levels, source: Table) -> str:

@@ -284,8 +284,7 @@ def located_plate_settings(path: str | Path) -> tuple[dict[str, Any], Path | Non
         A key is unknown (the nearest known one is named) or a value is wrong.
     """
     file = Path(path)
-    raw = _toml(file)
-    keys = dict(raw["plates"] if isinstance(raw.get("plates"), dict) else raw)
+    keys = _table(file, "plates")
     settings = plate_settings(keys, file)
     if settings.rules not in SETS:
         keys["rules"] = str(file.parent / settings.rules)
@@ -334,8 +333,7 @@ def located_nca_settings(path: str | Path) -> dict[str, Any]:
         A key is unknown (the nearest known one is named) or a value is wrong.
     """
     file = Path(path)
-    raw = _toml(file)
-    keys = dict(raw["nca"] if isinstance(raw.get("nca"), dict) else raw)
+    keys = _table(file, "nca")
     slopes = nca_settings(keys, file).slopes_in(file.parent)
     return keys if slopes is None else keys | {"slopes": str(slopes)}
 
@@ -345,6 +343,12 @@ def _checked(settings: type[Settings], keys: Mapping[str, Any], file: Path | Non
         return settings.model_validate(dict(keys))
     except ValidationError as err:
         raise InputError(_sentence(err, settings), file=file) from None
+
+
+def _table(file: Path, name: str) -> dict[str, Any]:
+    """Return the keys of a table of a TOML file, or all keys of a file that has no such table."""
+    raw = _toml(file)
+    return dict(raw[name] if isinstance(raw.get(name), dict) else raw)
 
 
 def _toml(file: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 import ckinetics as ck
-from ckinetics.study import simulate_study
 
 
 def command(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -37,6 +36,14 @@ def test_models_lists_the_files(project_root: Path) -> None:
     assert wrong.returncode == 2
     assert "stein2019" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_units_that_are_not_checked_are_told(tmp_path: Path, project_root: Path) -> None:
+    text = (project_root / "models" / "stein2019.toml").read_text(encoding="utf-8")
+    file = tmp_path / "mixed.toml"
+    file.write_text('unit_check = "none"\nunit_check_reason = "cells and cells/L mixed"\n' + text, encoding="utf-8")
+    shown = command("models", str(file)).stdout
+    assert shown.startswith("note: the units of this model are not checked: cells and cells/L mixed\n")
 
 
 @pytest.mark.parametrize(
@@ -65,14 +72,18 @@ def test_demo_and_run(tmp_path: Path) -> None:
 
 
 def test_exit_codes_of_a_run(tmp_path: Path) -> None:
-    study = simulate_study(tmp_path / "study", patients=3, seed=1)
-    text = (study / "study.toml").read_text()
-    (study / "study.toml").write_text(text[: text.index("[fit]")])
+    study = tmp_path / "study"
+    (study / "plates").mkdir(parents=True)
+    rows = [f"A{at},S{at},CAR,standard,{38 - 3.32 * at},{10**at}" for at in range(1, 7)] + ["B1,P1,CAR,unknown,28.0,"]
+    (study / "plates" / "good.csv").write_text("\n".join(["well,sample,target,role,cq,quantity", *rows, ""]))
+    (study / "samples.csv").write_text("sample,patient,time,dna_ng\nP1,P1,7,200\n")
+    (study / "study.toml").write_text("[plates]\n")
     (study / "plates" / "bad.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
     done = command("run", study, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "failed: bad.xlsx" in done.stderr
     assert "Traceback" not in done.stderr
+    (study / "plates" / "good.csv").unlink()
     quiet = command("run", study / "plates", "--out", tmp_path / "plates only", "--quiet")
     assert quiet.returncode == 1
     assert quiet.stdout == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from ckinetics.noncompartmental import nca as analyse
 from ckinetics.noncompartmental import nca_table
 from ckinetics.provenance import sha256_file
 
+# What the module shares is made before, with its figures.
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 TABLES = ("nca.csv", "nca_long.csv", "pp.csv", "adpp.csv", "summary.csv", "reasons.csv", "flags.csv")
 HEAD = "patient,time,level,unit,lloq\n"
 GOOD = HEAD + "".join(f"P1,{t},{c},copies/ug,50\n" for t, c in ((0, "BLQ"), (7, 9000), (14, 4000), (28, 900), (60, 80)))
@@ -33,6 +37,28 @@ def nca(*words: object) -> Result:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the report out, and pickle the results; `cart` has both."""
+
+    def report(*args: object, path: Path, **options: object) -> Path:
+        path.write_text("report")
+        return path
+
+    monkeypatch.setattr("ckinetics.reporting.report", report)
+    monkeypatch.setattr("ckinetics.study.nca_folder.save", lambda data, path: path.write_bytes(pickle.dumps(data)))
+
+
+@pytest.fixture
+def quick_output(monkeypatch: pytest.MonkeyPatch, quick_report: None) -> None:
+    """Leave the figures out too."""
+    monkeypatch.setattr("ckinetics.study.nca_folder._figures", lambda cohort, result: iter(()))
+
+
+def stored(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +175,7 @@ def test_run_json_says_what_was_used(cart: tuple[Path, Result], shared_data: Pat
     assert run["cohort_hash"] == load(out / "nca.nc").attrs["cohort_hash"]
 
 
+@pytest.mark.usefixtures("quick_output")
 def test_options_reach_the_analysis(tmp_path: Path) -> None:
     (tmp_path / "levels.csv").write_text(GOOD)
     (tmp_path / "slopes.csv").write_text("patient,time,use,reason\nP1,14,include,x\nP1,28,include,x\n")
@@ -158,7 +185,7 @@ def test_options_reach_the_analysis(tmp_path: Path) -> None:
         "--dose", 1e8, "--window", "0-40", "--slopes", tmp_path / "slopes.csv",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    result = load(tmp_path / "out" / "nca.nc")
+    result = stored(tmp_path / "out" / "nca.nc")
     settings = json.loads(result.attrs["settings"])
     assert (settings["preset"], settings["auc_method"], settings["persistence"]) == ("phoenix", "linear", "midpoint")
     assert settings["window"] == [0, 40]
@@ -170,6 +197,7 @@ def test_options_reach_the_analysis(tmp_path: Path) -> None:
     assert run["settings"]["slopes"] == sha256_file(tmp_path / "slopes.csv")
 
 
+@pytest.mark.usefixtures("quick_output")
 def test_settings_file_and_options_that_win_over_it(tmp_path: Path) -> None:
     (tmp_path / "levels.csv").write_text(GOOD)
     (tmp_path / "slopes.csv").write_text("patient,time,use,reason\nP1,28,exclude,haemolysed\n")
@@ -180,13 +208,14 @@ def test_settings_file_and_options_that_win_over_it(tmp_path: Path) -> None:
     done = nca(tmp_path / "levels.csv", "-o", tmp_path / "out", "--settings", tmp_path / "nca.toml", "--auc-method",
                "log-up/log-down", "-q")  # fmt: skip
     assert (done.exit_code, done.output) == (0, "")
-    settings = json.loads(load(tmp_path / "out" / "nca.nc").attrs["settings"])
+    settings = json.loads(stored(tmp_path / "out" / "nca.nc").attrs["settings"])
     assert (settings["preset"], settings["auc_method"]) == ("ich_m13a", "log-up/log-down")
     assert settings["rules"]["blq"]["last"] == "drop"
     assert settings["limits"]["r_squared"] == 0.5
     assert settings["slopes"] == 1
 
 
+@pytest.mark.usefixtures("quick_output")
 def test_words_of_laboratories_and_units_of_time(tmp_path: Path) -> None:
     lines = "id,tunit,time,conc,units,dose_cells,arm\n" + "".join(
         f"S1,h,{24 * day},{level},copies/µg gDNA,2e8,A\n"
@@ -208,6 +237,7 @@ def test_words_of_laboratories_and_units_of_time(tmp_path: Path) -> None:
     assert [(row["arm"], row["n"]) for row in summary] == [("A", "1"), ("B", "0")]
 
 
+@pytest.mark.usefixtures("quick_output")
 def test_a_workbook_and_columns_by_name(tmp_path: Path) -> None:
     frame = pd.DataFrame({"Subject": ["P1"] * 3, "Day": [0, 7, 14], "CAR copies": ["<50", 900, 300]})
     frame.to_excel(tmp_path / "levels.xlsx", index=False, engine="xlsxwriter")
@@ -218,6 +248,7 @@ def test_a_workbook_and_columns_by_name(tmp_path: Path) -> None:
     assert rows(tmp_path / "out" / "nca.csv")[0]["cmax [copies/ug]"] == "900.0"
 
 
+@pytest.mark.usefixtures("quick_output")
 def test_a_pc_domain_is_known_by_its_content(tmp_path: Path) -> None:
     profiles = kinetics_from_arrays([0, 7, 14, 28, 60], [[0, 9e3, 4e3, 900, 80]], lloq=50, unit="copies/ug",
                                     patient=["S-01"])  # fmt: skip
@@ -228,12 +259,13 @@ def test_a_pc_domain_is_known_by_its_content(tmp_path: Path) -> None:
                "STUDY1")  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "(CDISC domain PC)" in done.output
-    mine, theirs = load(tmp_path / "out" / "nca.nc"), analyse(profiles)
+    mine, theirs = stored(tmp_path / "out" / "nca.nc"), analyse(profiles)
     for name in ("cmax", "auc_last", "half_life", "auc_interval"):
         np.testing.assert_allclose(mine[name].values, theirs[name].values, rtol=1e-12)
     assert {row["STUDYID"] for row in rows(tmp_path / "out" / "pp.csv")} == {"STUDY1"}
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_each_infusion_by_itself(tmp_path: Path) -> None:
     more = "".join(f"P1,{t},{c},copies/ug,50\n" for t, c in ((70, "BLQ"), (77, 700), (90, 300), (100, 100)))
     (tmp_path / "levels.csv").write_text(GOOD + more)
@@ -364,6 +396,7 @@ def test_nothing_already_written_is_lost(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(out.glob(".*.part*"))
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_figures_of_an_earlier_run_are_named(tmp_path: Path) -> None:
     file, out = tmp_path / "levels.csv", tmp_path / "out"
     many = HEAD + "".join(
@@ -376,6 +409,7 @@ def test_figures_of_an_earlier_run_are_named(tmp_path: Path) -> None:
     assert "note: figures of an earlier run, not of this one: individuals-blood-02.png" in done.output
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
     file = tmp_path / "levels.csv"
     file.write_text(GOOD)

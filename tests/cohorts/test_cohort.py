@@ -108,8 +108,9 @@ def test_round_trips_are_exact(tmp_path, name, patients) -> None:
     data = full_cohort()
     if patients is not None:
         data = select(data, patient=patients)
-    assert_exactly_equal(data, load(save(data, tmp_path / name)))
-    validate(load(tmp_path / name))
+    back = load(save(data, tmp_path / name))
+    assert_exactly_equal(data, back)
+    validate(back)
 
 
 @pytest.mark.parametrize("name", ["study.nc", "study"])

@@ -71,7 +71,10 @@ def independent_best(patient, starts, seed):
     return 2 * best, np.exp(where)
 
 
-@pytest.mark.parametrize("name", ["1", "4", "13", "22", "31"])
+MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("4", "13", "31")]
+
+
+@pytest.mark.parametrize("name", ["1", "22", *MORE])
 def test_no_worse_than_an_independent_implementation(cart60, cart60_fit, name):
     patient = cart60[cart60["patient"] == int(name)]
     best, where = independent_best(patient, 12, int(name))

@@ -97,7 +97,7 @@ levels = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(level=levels, preset=st.sampled_from(["cell_therapy", "pknca", "phoenix", "ich_m13a"]), dose=st.booleans())
 def test_every_missing_value_has_exactly_one_reason(level: list[float], preset: str, dose: bool) -> None:
     data = kinetics_from_arrays([3.0 * i for i in range(len(level))], [level], lloq=50, uloq=1e6, unit="copies/ug")

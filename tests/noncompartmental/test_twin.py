@@ -33,8 +33,6 @@ SHARES = ("auc_interval_pct_observed", "auc_interval_pct_interpolated", "auc_int
 NAMES = {int(reason): reason.name for reason in Reason}
 NEAR = 1e-9
 TOLERANCE = {"aumclast": 1e-11, "aumcall": 1e-11, "aumcinf.obs": 1e-11, "aumcinf.pred": 1e-11}
-# What the kernel is known to have wrong, by the twin's remark: beginnings of names that are not compared.
-FAULTS: dict[str, tuple[str, ...]] = {}
 
 
 @dataclasses.dataclass
@@ -44,7 +42,6 @@ class Found:
     profiles: int = 0
     values: int = 0
     near_ties: int = 0
-    faults: int = 0  # values that a known fault makes different
     wrong: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     flags: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -88,12 +85,11 @@ def compare(seed: int, count: int, preset: str, found: Found) -> None:
     for p, patient in enumerate(data["patient"].values.tolist()):
         samples = samples_of({name: values[p] for name, values in inputs.items()}, marks.get(patient, {}))
         answer = analyse(samples, rules, INTERVALS, settings, given.get("window", (0.0, math.inf)))
-        skipped = tuple(name for remark in sorted(answer.remarks) for name in FAULTS.get(remark, ()))
         found.profiles += 1
         if answer.margin < NEAR:
             found.near_ties += 1
         else:
-            check(answer, {name: values[p] for name, values in tables.items()}, (preset, seed, p), found, skipped)
+            check(answer, {name: values[p] for name, values in tables.items()}, (preset, seed, p), found)
 
 
 def near(ours: float, theirs: float, relative: float, absolute: float = 0.0) -> bool:
@@ -102,7 +98,7 @@ def near(ours: float, theirs: float, relative: float, absolute: float = 0.0) -> 
     return math.isnan(ours) and math.isnan(theirs)
 
 
-def check(answer: Answer, row: dict[str, Any], where: tuple[Any, ...], found: Found, skipped: tuple[str, ...]) -> None:
+def check(answer: Answer, row: dict[str, Any], where: tuple[Any, ...], found: Found) -> None:
     """Add to `found` what differs in one profile."""
     relative = 1e-11 if answer.condition < 1e4 else 1e-9
     longest = max((t for t in row["time"] if not math.isnan(t)), default=0.0)
@@ -113,11 +109,7 @@ def check(answer: Answer, row: dict[str, Any], where: tuple[Any, ...], found: Fo
         ours, reason, theirs, why = row[name], NAMES[code], answer.values[name], answer.reasons[name]
         found.values += 1
         found.reasons[reason] += 1
-        if reason == why and near(ours, theirs, relative, slack.get(name, 0.0)):
-            continue
-        if name.startswith(skipped):
-            found.faults += 1
-        else:
+        if reason != why or not near(ours, theirs, relative, slack.get(name, 0.0)):
             found.wrong.append((*where, name, ours, reason, theirs, why))
     for at, (value, *parts, why) in enumerate(answer.areas):
         ours, reason = row["auc_interval"][at], NAMES[row["interval_reason_code"][at]]
@@ -152,12 +144,11 @@ def compare_blocks(seed: int, blocks: int, size: int) -> Found:
     assert not found.wrong, f"{names.total()} of {found.values} values differ: {names}, first {found.wrong[:5]}"
     assert found.profiles == blocks * size
     assert found.near_ties < 0.02 * found.profiles
-    assert found.faults < 0.002 * found.values
     return found
 
 
 def test_the_kernel_equals_the_twin() -> None:
-    """Of 180,000 values of 2,000 profiles under 80 sets of options, 247 differ by a known fault; no near tie."""
+    """Of 180,000 values of 2,000 profiles under 80 sets of options none differs, and none is a near tie."""
     compare_blocks(1, 80, 25)
 
 
@@ -169,6 +160,7 @@ def test_the_kernel_equals_the_twin_on_many_profiles() -> None:
     assert not set(FLAGS) - {"other_infusion"} - set(found.flags), "a flag that was never raised"
 
 
+@pytest.mark.slow
 def test_the_twin_equals_pknca() -> None:
     """What the twin has of PKNCA's rules is from its documentation: these numbers say whether that is enough."""
     answers: dict[tuple[str, ...], Any] = {}

@@ -234,9 +234,6 @@ class Analysis:
         if self.points and self.points[0].sample is None:
             heights.insert(0, (0.0, self.points[0].c))
         rises = [(t1, t2) for (t1, c1), (t2, c2) in itertools.pairwise(heights) if c2 > c1]
-        blq = [s.time for s in self.usable if s.state == "blq"]
-        if rises and rises[0][0] not in blq and rises[0][1] in [s.time for s in self.above if s.uloq != s.uloq]:
-            answer.remarks.add("rise above an unknown ULOQ")
         if not rises:
             answer.lack("tlag", "no_rise")
         elif any(t < rises[0][1] for t in self.lost):

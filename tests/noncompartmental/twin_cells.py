@@ -41,7 +41,6 @@ def turning_points(options: Options, usable: list[Sample], answer: Answer) -> li
     trough: Sample | None = None
     second: Sample | None = None
     fallen: Sample | None = None
-    fell: Sample | None = None  # from the first peak
     for s in usable:
         if s.known != s.known:
             continue
@@ -60,15 +59,13 @@ def turning_points(options: Options, usable: list[Sample], answer: Answer) -> li
             peak = s
         elif peak is not None and moved(peak, s, -1):
             if peak.time >= options.peaks_from:
-                trough = fell = s
+                trough = s
             else:
                 peak, fallen = s if high else None, s
     dip = None
     if fallen is not None:
         after = [s for s in usable if s.known == s.known and s.time >= fallen.time]
         dip = min((s for s in after if peak is None or s.time <= peak.time), key=lambda s: s.known)
-        if min(s.known for s in after if fell is None or s.time <= fell.time) < dip.known:
-            answer.remarks.add("dip after the peak")
     return [peak, trough, second, dip]
 
 
@@ -156,10 +153,6 @@ def fold(usable: list[Sample], dip: Sample | None, cmax: float, tmax: float, ans
     begin = dip.time if dip else 0.0
     there = [s for s in usable if s.state != "blq" and s.time >= begin]
     first = there[0].time if there else INF
-    if dip and first > tmax:
-        answer.remarks.add("largest before the dip")
-    if dip and not there and dip.time < tmax:
-        answer.remarks.add("imputed after the dip")
     if any(s.state == "above" for s in usable):
         answer.lack("fold_expansion", "above_uloq")
     elif first >= tmax:

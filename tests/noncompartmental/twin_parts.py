@@ -83,7 +83,6 @@ class Answer:
     facts: dict[str, float] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
-    remarks: set[str] = field(default_factory=set)
     margin: float = INF
     condition: float = 1.0
 

@@ -21,6 +21,9 @@ from ckinetics.reporting.auc_methods import areas_by_method, ratios_to_own, reco
 from ckinetics.reporting.numbers import number
 from ckinetics.reporting.series import cautions_of, each_series, reasons_of
 
+# What the module shares is made before, with its figures.
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 PKNCA_METHODS = {"linear": "linear", "linear-up/log-down": "lin up/log down", "linear-log": "lin-log"}
 
 

@@ -201,6 +201,7 @@ def test_a_stale_result_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_an_exposure_of_bare_arrays_is_taken_and_said(tmp_path):
     cohort = study()
     exposure = nca(cohort)["cmax"].sel(matrix="blood").drop_attrs()
@@ -226,6 +227,7 @@ def test_an_old_report_stays_whole_when_rendering_fails(tmp_path, monkeypatch):
     assert {one.name for one in tmp_path.iterdir()} == {"r.html", "r.xlsx"}
 
 
+@pytest.mark.usefixtures("quick_figures")
 @pytest.mark.parametrize(
     "levels", [np.empty((0, 3)), [[0, 0, 0]], [[0, 1e4, 90]], [[np.nan] * 3], [[0, 0, 0], [0, 1e4, 90]]]
 )
@@ -236,13 +238,15 @@ def test_small_and_empty_cohorts(tmp_path, levels):
     assert not re.search(r"\bnan\b|\bNaN\b", html.text)
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_many_patients(tmp_path):
-    cohort = study(60)
+    cohort = study(30)
     html = page(report(cohort, nca(cohort), path=tmp_path / "r.html"))
-    assert html.tags.count("img") == 2 + 2 * 5 + 3  # profiles, panels of twelve, Cmax and blood's area by response
-    assert len(html.tables["Blood: each patient's values"]) == 62
+    assert html.tags.count("img") == 2 + 2 * 3 + 3  # profiles, panels of twelve, Cmax and blood's area by response
+    assert len(html.tables["Blood: each patient's values"]) == 32
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_verdicts_and_curves(tmp_path):
     html = page(report(plate_study(tmp_path), path=tmp_path / "r.html", inputs=[tmp_path / "plate1.csv"]))
     assert not any(caption.startswith("Verdicts") for caption in html.tables)
@@ -257,6 +261,7 @@ def test_verdicts_and_curves(tmp_path):
     assert "efficiency" not in [row[0] for row in failed.tables["Rules that passed"][1:]]
 
 
+@pytest.mark.usefixtures("quick_figures")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -278,6 +283,7 @@ def test_what_is_no_cohort_or_result_is_refused(tmp_path):
         report(cohort, nca(cohort)["cmax"], path=tmp_path / "r.html")
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_files_of_one_name_are_all_listed(tmp_path):
     html = page(report(plate_study(tmp_path), path=tmp_path / "r.html", inputs={"plate1.csv": "0" * 64}))
     rows = html.tables["Input files"][1:]
@@ -291,6 +297,7 @@ def test_a_damaged_list_of_inputs_is_named(tmp_path):
         report(cohort, path=tmp_path / "r.html")
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_a_real_fit(tmp_path):
     from ckinetics.fitting import fit
     from ckinetics.reporting import summary

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from quick_files import keep, stored
 
 from ckinetics.study import simulate_study
 
@@ -26,11 +27,14 @@ def small_study(_small_study: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures and tables of the report out; other tests cover them."""
+    """Leave the figures and tables of the report out, and pickle the results (see `stored`); other tests cover them."""
     import ckinetics.reporting as reporting
+    from ckinetics.study import run
 
     def report(*args: object, path: Path, **options: object) -> Path:
         path.write_text("report")
         return path
 
     monkeypatch.setattr(reporting, "report", report)
+    monkeypatch.setattr(run, "save", keep)
+    monkeypatch.setattr(run, "load", stored)

@@ -19,6 +19,7 @@ import pytest
 from batch_builders import plate, write_batch
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_files import keep, stored
 
 from ckinetics.assay import quantify, read_plates
 from ckinetics.assay.exports import read_export
@@ -78,7 +79,7 @@ def test_it_is_what_read_plates_and_quantify_make(exports: tuple[Path, Path], tm
     assert content_hash(quantify(wells)) == done.quantified_hash
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_each_result_is_traced_to_its_rows(exports: tuple[Path, Path], tmp_path: Path) -> None:
     run(exports, tmp_path / "out")
     results = pd.read_csv(tmp_path / "out" / "results.csv")
@@ -98,6 +99,7 @@ def test_each_result_is_traced_to_its_rows(exports: tuple[Path, Path], tmp_path:
 def test_what_is_kept_is_not_read_again(
     exports: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batch, "save", keep)
     out = tmp_path / "out"
     first = run(exports, out)
     with monkeypatch.context() as patched:
@@ -110,14 +112,14 @@ def test_what_is_kept_is_not_read_again(
     (exports[0] / "plate_2.csv").rename(exports[0] / "plate_8.csv")
     third = run(exports, out, resume=True, repeats="mean")
     assert (third.counts["read"], third.counts["kept"]) == (1, 3)
-    assert "plate_8.csv" in load(out / "quantified.nc")["wells"]["file"].values
+    assert "plate_8.csv" in stored(out / "quantified.nc")["wells"]["file"].values
     assert any("of an earlier run, not of this one: plates/plate_2.html" in text for text in third.messages)
     # What changes the reading of files changes all of them.
     fourth = run(exports, out, resume=True, undetermined=["silent"], repeats="mean")
     assert (fourth.counts["read"], fourth.counts["kept"]) == (4, 0)
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_what_was_changed_by_hand_is_made_again(exports: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = run(exports, out)
@@ -131,7 +133,7 @@ def test_what_was_changed_by_hand_is_made_again(exports: tuple[Path, Path], tmp_
     assert page.read_text() != "all is well"
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_a_broken_record_stops_it(exports: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(exports, out)
@@ -141,7 +143,7 @@ def test_a_broken_record_stops_it(exports: tuple[Path, Path], tmp_path: Path) ->
         run(exports, out, resume=True)
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_one_bad_file_never_stops_the_rest(exports: tuple[Path, Path], tmp_path: Path) -> None:
     (exports[0] / "bad.xlsx").write_bytes(b"PK\x03\x04 no workbook")
     (exports[0] / "copy.csv").write_bytes((exports[0] / "plate_0.csv").read_bytes())
@@ -155,7 +157,7 @@ def test_one_bad_file_never_stops_the_rest(exports: tuple[Path, Path], tmp_path:
     assert "folders inside 'exports' are not read: 'later'; run each by itself" in done.messages
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_many_faults_of_one_kind_are_one_sentence(exports: tuple[Path, Path], tmp_path: Path) -> None:
     """Each sample is named, in one line and not in a hundred; a sample without a name counts too."""
     plate({f"X{at}": 1e3 for at in range(20)}).to_csv(exports[0] / "plate_0.csv", index=False)
@@ -171,7 +173,7 @@ def test_many_faults_of_one_kind_are_one_sentence(exports: tuple[Path, Path], tm
     assert note.startswith("samples.csv, row 2: 'P0-0' is on no plate that was read; and likewise 7 others: 'P0-1'")
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_samples_without_a_level_for_one_reason_are_one_sentence(exports: tuple[Path, Path], tmp_path: Path) -> None:
     exports[1].write_text(exports[1].read_text().replace("200.0", "200000"))
     done = run(exports, tmp_path / "out")
@@ -180,7 +182,7 @@ def test_samples_without_a_level_for_one_reason_are_one_sentence(exports: tuple[
     assert "and likewise 11 others: " in note
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_a_contaminated_plate_is_quality_control(exports: tuple[Path, Path], tmp_path: Path) -> None:
     plate({"P0-0": 5e3}, ntc="30.0").to_csv(exports[0] / "plate_0.csv", index=False)
     done = run(exports, tmp_path / "out")
@@ -188,7 +190,7 @@ def test_a_contaminated_plate_is_quality_control(exports: tuple[Path, Path], tmp
     assert json.loads((tmp_path / "out" / "run.json").read_text())["exit_status"] == 3
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_overrides_and_masks_are_recorded(exports: tuple[Path, Path], tmp_path: Path) -> None:
     bad = plate({f"P0-{at}": 10.0 ** (1.2 + at) for at in range(4)})
     bad.loc[bad["sample"] == "Std 1000", "cq"] += 0.8
@@ -223,7 +225,7 @@ status = "practice"
 """
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_files_that_say_how_are_inputs_too(exports: tuple[Path, Path], tmp_path: Path) -> None:
     exports[1].write_text("sample,patient\nP0-0,P1\n")
     done = run(exports, tmp_path / "out")
@@ -261,7 +263,7 @@ def test_wrong_options_write_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_folders_that_are_refused(exports: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="among the plate exports"):
         run(exports, exports[0])
@@ -288,7 +290,7 @@ def test_folders_that_are_refused(exports: tuple[Path, Path], tmp_path: Path) ->
         run(exports, out, resume=True)
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_nothing_is_written_outside_the_output_folder(exports: tuple[Path, Path], tmp_path: Path) -> None:
     names = ["../../escaped", "/tmp/escaped", "a/b", "..", "C:\\x", "con", "x" * 300, "=1+1", "<script>", "plate_1 "]
     for number, name in enumerate(names):
@@ -431,7 +433,7 @@ def _kill_at_each(moments: list[int], exports: tuple[Path, Path], tmp_path: Path
         assert not list(out.rglob("*.part*"))
 
 
-@pytest.mark.usefixtures("quick_pages")
+@pytest.mark.usefixtures("quick_pages", "quick_saves")
 def test_killed_at_some_writes(tmp_path: Path) -> None:
     _kill_at_each(sorted(random.Random(3).sample(range(2, 26), 3)), write_batch(tmp_path, samples=2), tmp_path)
 
@@ -470,6 +472,7 @@ def _kill_processes(exports: tuple[Path, Path], tmp_path: Path, kills: int, seed
     whole(out)
 
 
+@pytest.mark.slow
 def test_killed_by_the_system(exports: tuple[Path, Path], tmp_path: Path) -> None:
     _kill_processes(exports, tmp_path, kills=2, seed=11)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quick_files import stored
 
-from ckinetics.cohorts import load
 from ckinetics.errors import InputError
 from ckinetics.jobs import Record
 from ckinetics.provenance import sha256_file
@@ -57,7 +57,7 @@ def test_an_lloq_above_all_standards_is_the_plate_s_fault(small_study: Path, tmp
     run = run_study(small_study, out=tmp_path / "out")
     assert run.status == "quality control failed"
     assert any("is not above the LLOQ of 1e+12" in v.message for v in run.verdicts)
-    assert np.isnan(load(tmp_path / "out" / "cohort.nc")["kinetics"]["lloq"].values).all()
+    assert np.isnan(stored(tmp_path / "out" / "cohort.nc")["kinetics"]["lloq"].values).all()
 
 
 def test_a_sample_without_a_level_is_named(small_study: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_plates_of_one_name_in_two_folders(small_study: Path, tmp_path: Path) ->
     settings.write_text(text)
     run = run_study(small_study, out=tmp_path / "out")
     assert run.status == "ok"
-    runs = set(load(tmp_path / "out" / "cohort.nc")["curves"]["run_id"].values.tolist())
+    runs = set(stored(tmp_path / "out" / "cohort.nc")["curves"]["run_id"].values.tolist())
     assert {"plates/plate_01", "more/plate_01"} <= runs
 
 
@@ -200,7 +200,7 @@ def test_new_default_rules_are_not_taken_for_the_old(
 
 def test_the_assay_of_the_study_file_is_kept(small_study: Path, tmp_path: Path) -> None:
     run_study(small_study, out=tmp_path / "out")
-    said = load(tmp_path / "out" / "cohort.nc")["kinetics"].attrs["assay"]
+    said = stored(tmp_path / "out" / "cohort.nc")["kinetics"].attrs["assay"]
     assert said == read_settings(small_study).assay
 
 
@@ -215,7 +215,7 @@ def test_overrides_and_the_weighted_fit_reach_the_cohort(small_study: Path, tmp_
     run = run_study(small_study, out=tmp_path / "out")
     kinds = {v.kind: v for v in run.verdicts}
     assert kinds["overrides"].sha256 == sha256_file(small_study / "decided.csv")
-    cohort = load(tmp_path / "out" / "cohort.nc")
+    cohort = stored(tmp_path / "out" / "cohort.nc")
     wells = cohort["wells"].to_dataset(inherit=False)
     masked = np.flatnonzero(wells["masked"].values == 1)
     assert wells["well_name"].values[masked].tolist() == ["C1"]

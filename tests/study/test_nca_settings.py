@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+from quick_files import stored
 
 from ckinetics.cohorts import load
 from ckinetics.errors import InputError
 from ckinetics.noncompartmental import nca
 from ckinetics.study import read_settings, run_study
 from ckinetics.study.settings import Nca, nca_settings
+
+pytestmark = pytest.mark.usefixtures("quick_figures")
 
 LEVELS = "patient,day,level\n" + "".join(
     f"{name},{day},{level}\n"
@@ -90,13 +93,14 @@ def test_run_passes_every_option_on(tmp_path: Path) -> None:
     assert json.loads(text, parse_constant=pytest.fail)["settings"]["nca"]["intervals"][2] == [0, "inf"]
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_a_changed_table_of_terminal_points_computes_again(tmp_path: Path) -> None:
     study = write(tmp_path / "study", '[nca]\nslopes = "slopes.csv"\nmin_points = 2\n')
     run_study(study, out=tmp_path / "out")
-    first = load(tmp_path / "out" / "nca.nc")["half_life"].sel(patient="A").item()
+    first = stored(tmp_path / "out" / "nca.nc")["half_life"].sel(patient="A").item()
     (study / "slopes.csv").write_text("patient,time,use,reason\nA,45,include,late\nA,60,include,late\n")
     run_study(study, out=tmp_path / "out")
-    assert load(tmp_path / "out" / "nca.nc")["half_life"].sel(patient="A").item() != first
+    assert stored(tmp_path / "out" / "nca.nc")["half_life"].sel(patient="A").item() != first
 
 
 def test_infusions_of_their_own(tmp_path: Path) -> None:

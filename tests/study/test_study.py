@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from quick_files import stored
 
 from ckinetics.cohorts import load, validate
 from ckinetics.errors import FileFormatError, InputError, JobError
@@ -51,7 +52,7 @@ def test_a_whole_study_from_plates_to_report(small_study: Path, tmp_path: Path) 
 def test_levels_are_those_that_were_simulated(small_study: Path, tmp_path: Path) -> None:
     """The standard curves give back the copies put into the wells, within Poisson and reading noise."""
     run_study(small_study, out=tmp_path / "out")
-    cohort = load(tmp_path / "out" / "cohort.nc")
+    cohort = stored(tmp_path / "out" / "cohort.nc")
     kinetics, curves = cohort["kinetics"].to_dataset(), cohort["curves"].to_dataset(inherit=False)
     assert (curves["accepted"].values == 1).all()
     np.testing.assert_allclose(curves["slope"].values, -3.36, atol=0.1)
@@ -105,7 +106,7 @@ def test_an_unchanged_step_is_not_computed_again(
     settings.write_text(settings.read_text().replace("[0, 90]", "[0, 60]"))
     run_study(small_study, out=out)
     assert len(calls) == 1
-    assert load(out / "nca.nc")["interval"].values.tolist() == ["0-28", "0-60"]
+    assert stored(out / "nca.nc")["interval"].values.tolist() == ["0-28", "0-60"]
     (out / "nca.nc").write_bytes(b"damaged")
     run_study(small_study, out=out)
     assert len(calls) == 2
@@ -123,7 +124,7 @@ def test_one_bad_plate_never_stops_the_others(small_study: Path, tmp_path: Path)
     assert run.status == "failed"
     assert found[plates[0].name] == found["notes.txt"] == found["empty.csv"] == "failed"
     assert found[plates[1].name] == "ok"
-    assert load(tmp_path / "out" / "cohort.nc")["kinetics"].sizes["patient"] >= 1
+    assert stored(tmp_path / "out" / "cohort.nc")["kinetics"].sizes["patient"] >= 1
     messages = {v.file: v.message for v in run.verdicts}
     assert "is empty" in messages["empty.csv"]
     assert "\n" not in "".join(messages.values())
@@ -143,11 +144,12 @@ def test_one_bad_clinical_table_never_stops_the_rest(small_study: Path, tmp_path
     assert "row 2: time 'soon' is not a number" in messages["cytokines.csv"]
     assert "'nobody' is not in the cohort" in messages["events.csv"]
     assert "is not there" in messages["medication.csv"]
-    cohort = load(tmp_path / "out" / "cohort.nc")
+    cohort = stored(tmp_path / "out" / "cohort.nc")
     assert "outcomes" in cohort.children
     assert not {"events", "cytokines", "medication"} & set(cohort.children)
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_a_plate_that_fails_its_rules_gives_no_levels(small_study: Path, tmp_path: Path) -> None:
     rules = small_study / "strict.toml"
     from importlib import resources
@@ -159,7 +161,7 @@ def test_a_plate_that_fails_its_rules_gives_no_levels(small_study: Path, tmp_pat
     run = run_study(small_study, out=tmp_path / "out")
     assert run.status == "quality control failed"
     assert any("efficiency" in v.message for v in run.verdicts)
-    cohort = load(tmp_path / "out" / "cohort.nc")
+    cohort = stored(tmp_path / "out" / "cohort.nc")
     assert np.isfinite(cohort["wells"]["copies"].values).any()
     failed = cohort["curves"]["run_id"].values[cohort["curves"]["accepted"].values == 0]
     on_failed = np.isin(cohort["kinetics"]["plate"].values.astype(str), failed.astype(str))
@@ -177,6 +179,7 @@ def test_a_sample_that_is_not_in_the_sheet_is_a_fault(small_study: Path, tmp_pat
     assert any(v.kind == "sample" and removed in v.message and "row" in v.message for v in run.verdicts)
 
 
+@pytest.mark.usefixtures("quick_report")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -213,7 +216,7 @@ def test_nothing_already_written_is_lost(small_study: Path, tmp_path: Path, monk
         run_study(small_study, out=out)
     for name, content in kept.items():
         assert (out / name).read_bytes() == content
-    assert load(out / "cohort.nc").sizes["patient"] == 4
+    assert stored(out / "cohort.nc").sizes["patient"] == 4
     assert Record(out).verify()[-1]["event"] == "run stopped"
 
 
@@ -222,6 +225,7 @@ def test_two_runs_into_one_folder_are_refused(small_study: Path, tmp_path: Path)
         run_study(small_study, out=tmp_path / "out")
 
 
+@pytest.mark.usefixtures("quick_report")
 def test_a_table_in_place_of_plates(tmp_path: Path) -> None:
     study = tmp_path / "study"
     study.mkdir()
@@ -229,12 +233,13 @@ def test_a_table_in_place_of_plates(tmp_path: Path) -> None:
     (study / "study.toml").write_text('[kinetics]\ntable = "levels.csv"\nunit = "copies/µg"\nlloq = 50\n')
     run = run_study(study, out=tmp_path / "out")
     assert run.status == "ok"
-    assert float(load(tmp_path / "out" / "nca.nc")["cmax"].sel(patient="A").item()) == 9000
+    assert float(stored(tmp_path / "out" / "nca.nc")["cmax"].sel(patient="A").item()) == 9000
     (study / "study.toml").write_text('[kinetics]\ntable = "levels.csv"\nunit = "copies"\n')
     (failed,) = [v for v in run_study(study, out=tmp_path / "out2").verdicts if v.verdict == "failed"]
     assert "unknown unit 'copies'" in failed.message
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_the_example_runs(tmp_path: Path) -> None:
     study = tmp_path / "study"
     study.mkdir()
@@ -250,6 +255,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert "cells/µL" in page or "cells/uL" in page
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_real_plates_without_a_study_file(shared_data: Path, tmp_path: Path) -> None:
     """Wells, curves and verdicts of real exports, with the figures that the vendor printed."""
     folder = tmp_path / "plates"
