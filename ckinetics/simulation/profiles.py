@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from ..errors import InputError
 from ..kernels.solver_codes import OUTSIDE_BOUNDS
 from ..modeling import Model, load_model
-from ..modeling.expressions import suggestion
 from ..modeling.options import number, number_array, whole_number
 from ..modeling.solving import METHODS, RTOL, Outcome
+from ..modeling.suggestions import suggestion
 from ..provenance import result_attrs
 from ..schema import Status
 from ..threads import thread_count
@@ -27,6 +27,7 @@ from .patients import Plan, Simulated, run
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_PATIENTS = 10**8
 _DIMS = ("patient", "sample")
 _TAKEN = ("time", "level", "status", "lloq", "uloq", "lod", "level_true", "parameters", "outcome", "message",
           "n_redrawn", "patient", "sample", "parameter")  # fmt: skip
@@ -221,6 +222,8 @@ def _patients(
     if np.isinf(time).any():
         raise InputError("times holds an infinite number: give days since infusion")
     n = n if n is None else whole_number("n", n, least=1)
+    if n is not None and n > _MOST_PATIENTS:
+        raise InputError(f"n is {n}: give at most {_MOST_PATIENTS:g} patients in one call")
     labelled = [place for place in (parameters, inputs) if isinstance(place, Mapping)]
     names = patient_names(*labelled)
     lengths = {*time.shape[:-1], *([] if n is None else [n]), *([] if names is None else [len(names)])}
