@@ -220,7 +220,7 @@ def test_detection_below_lloq_is_a_hit_of_one_copy():
 
 def test_what_is_the_same_for_all_takes_no_memory():
     data = simulate("stein2019", times=TIMES, n=1000, residual=False)
-    for name in ("time", "lloq", "status", "message"):
+    for name in ("time", "lloq", "status"):
         assert data[name].variable.values.strides[0] == 0, name
     assert np.shares_memory(data["level"].values, data["level_true"].values)
     assert not data["level_true"].values.flags.writeable
