@@ -63,7 +63,8 @@ def cohort(
     ----------
     kinetics : Dataset or DataTree
         Profiles of the CAR transgene, from `read_kinetics`, `kinetics_from_arrays` or `quantify` (the
-        wells, curves, verdicts and results of the latter become groups of the cohort).
+        wells, curves, verdicts and results of the latter become groups of the cohort), or from `simulate`, whose
+        profiles are of blood.
     patients : path or DataFrame, optional
         One row a patient: ``patient`` and any of the schema's variables (dose_assigned, dose_received,
         dose_level, infused, weight, …). Other columns become covariates: numbers as float64, anything
@@ -107,7 +108,7 @@ def cohort(
     strange = [name for name in maps if name not in _TABLES]
     if strange:
         raise InputError(f"columns= names the table '{strange[0]}': a cohort's tables are {', '.join(_TABLES)}")
-    groups: dict[str, xr.Dataset] = {"kinetics": profiles_of(kinetics)}
+    groups: dict[str, xr.Dataset] = {"kinetics": _with_matrix(profiles_of(kinetics))}
     if isinstance(kinetics, xr.DataTree):
         for name in ("wells", "curves", "verdicts", "results"):
             if name in kinetics.children:
@@ -134,6 +135,17 @@ def cohort(
             groups[name] = entry_table(table, name, maps.get(name))
     root = None if patients is None else patient_table(patients, "/", maps.get("patients"))
     return assemble(root, groups, title=title)
+
+
+def _with_matrix(profiles: xr.Dataset) -> xr.Dataset:
+    """Return profiles that have no matrix, such as simulated ones, as profiles of blood."""
+    if "matrix" in profiles.dims or profiles["level"].dims != ("patient", "sample"):
+        return profiles
+    known = [var.name for var in GROUPS["kinetics"].variables if var.name in profiles]
+    unit = str(profiles["level"].attrs.get("units", ""))
+    words = {"matrix": ("matrix", np.array(["blood"], object)), "unit": ("matrix", np.array([unit], object))}
+    expanded = {name: profiles[name].expand_dims("matrix", axis=1).variable for name in known}
+    return profiles.assign(expanded).assign_coords(words)
 
 
 def assemble(root: xr.Dataset | None, groups: Mapping[str, xr.Dataset], *, title: str = "") -> xr.DataTree:

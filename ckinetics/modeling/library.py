@@ -168,7 +168,7 @@ class Model:
         rows = int(np.prod(leading))
         grid = np.ascontiguousarray(np.broadcast_to(t, (*leading, t.shape[-1]))).reshape(rows, -1)
         values = np.ascontiguousarray(np.broadcast_to(theta, (*leading, theta.shape[-1]))).reshape(rows, -1)
-        if self._closed_form(name, inputs or {}, method):
+        if self.uses_closed_form(name, inputs or {}, method):
             out = np.full(grid.shape, np.nan)
             getattr(self.compiled, f"curves_{name}")(grid, values, out)
             out[np.isnan(values).any(axis=-1)] = np.nan
@@ -184,7 +184,7 @@ class Model:
             out = found.values[:, :, 0]
         return out.reshape(*leading, t.shape[-1])
 
-    def _closed_form(self, output: str, inputs: Mapping[str, Any], method: str) -> bool:
+    def uses_closed_form(self, output: str, inputs: Mapping[str, Any], method: str) -> bool:
         """Whether an output is taken from its closed form."""
         spec = self.specification
         has = output in self.closed_forms
