@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .models import models
 from .nca import nca
 from .plates import plates
 from .quantify import quantify
@@ -80,32 +81,10 @@ def demo(
     _run(study, out, quiet=False)
 
 
-@app.command()
-def models(
-    name: Annotated[str, typer.Argument(help="Show one model (a name, or the path of a model file).")] = "",
-) -> None:
-    """List the models, or show one."""
-    from ..errors import CkineticsError
-    from ..modeling import list_models, load_model
-
-    try:
-        if name:
-            typer.echo(_describe(load_model(name)))
-            return
-        for one in list_models():
-            typer.echo(f"{one}  {load_model(one).specification.title}")
-    except CkineticsError as err:
-        _stop(err, EXIT_USAGE)
-
-
+app.command()(models)
 app.command()(nca)
 app.command()(plates)
 app.command()(quantify)
-
-
-def _describe(model: object) -> str:
-    text: str = model.text  # type: ignore[attr-defined]
-    return text
 
 
 def _run(folder: Path, out: Path, *, quiet: bool) -> None:

@@ -1,7 +1,7 @@
 """Says once a process that code is being compiled, when that takes long enough for somebody to wonder.
 
-numba announces each compilation (not what it loads from its cache). A note goes out when all of them together have taken
-`PATIENCE` seconds: a function or two that compile quickly are not worth a line.
+numba announces each compilation (not what it loads from its cache). A note goes out when all of them together have
+taken `PATIENCE` seconds: a function or two that compile quickly are not worth a line.
 """
 
 from __future__ import annotations

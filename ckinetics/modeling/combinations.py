@@ -141,7 +141,8 @@ def _common_fractions(spaces: list[np.ndarray], count: int) -> list[list[int]] |
 
 def _reduced(rows: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Return the reduced echelon form, and the column of each row's 1."""
-    matrix, pivots = rows.copy(), []
+    matrix = rows.copy()
+    pivots: list[int] = []
     for at in range(len(matrix)):
         sizes = np.abs(matrix[at:]).max(axis=0)
         sizes[pivots] = 0.0
@@ -162,7 +163,7 @@ def _product(names: list[str], powers: list[int]) -> Combination:
 
 
 def _sum(names: list[str], weights: list[int]) -> Combination:
-    parts = []
+    parts: list[str] = []
     for name, weight in zip(names, weights, strict=True):
         if weight:
             sign = "-" if weight < 0 else "+"

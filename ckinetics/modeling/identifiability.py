@@ -11,6 +11,7 @@ of powers (constant on the log scale, such as p*V), or a sum (constant on the na
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,9 @@ def identifiability(
 ) -> xr.Dataset:
     """Tell which parameters the outputs of a model determine, and which combinations where they cannot be told apart.
 
-    The answer is structural and local: data without error, at any times, of one patient with the doses and covariates of
-    `inputs`. A finite number of other solutions (the flip-flop of two rates) is not ruled out, and a parameter may be
-    identifiable here and hardly estimable from real samples.
+    The answer is structural and local: data without error, at any times, of one patient with the doses and covariates
+    of `inputs`. A finite number of other solutions (the flip-flop of two rates) is not ruled out, and a parameter may
+    be identifiable here and hardly estimable from real samples.
 
     Parameters
     ----------
@@ -76,12 +77,12 @@ def identifiability(
     Returns
     -------
     Dataset
-        Over `observed` (each output, and "all outputs" where there are several): ``rank``; ``identifiable`` and ``acts``
-        (observed, parameter) of 0 and 1; ``singular_value`` (observed, point, direction) of the matrix with columns of
-        length 1, relative to the largest, and ``threshold`` (observed, point) below which they count as 0;
-        ``finding`` (observed, number), a sentence for each group of parameters that cannot be told apart, "" where there
-        are fewer; ``combination`` (observed, which), what is determined of them, such as ``KT^1 * T0^-1``, with its
-        ``exponents`` (observed, which, parameter), NaN where it is a sum; ``value`` (point, parameter), the points.
+        Over `observed` (each output, and "all outputs" where there are several): ``rank``; ``identifiable`` and
+        ``acts`` (observed, parameter) of 0 and 1; ``singular_value`` (observed, point, direction) of the matrix with
+        columns of length 1, relative to the largest, and ``threshold`` (observed, point) below which they count as
+        0; ``finding`` (observed, number), a sentence for each group of parameters that cannot be told apart, "" where
+        there are fewer; ``combination`` (observed, which), what is determined of them, such as ``KT^1 * T0^-1``, with
+        its ``exponents`` (observed, which, parameter), NaN where it is a sum; ``value`` (point, parameter), the points.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def identifiability(
 
 @dataclass(frozen=True)
 class _Slopes:
-    """Derivatives d ln(output) / d u (point, sample, output, parameter) on the scale of estimation u, at two tolerances."""
+    """d ln(output) / d u (point, sample, output, parameter), u the scale of estimation; at two tolerances."""
 
     exact: np.ndarray
     rough: np.ndarray
@@ -297,7 +298,7 @@ def _grid(model: Model, theta: np.ndarray) -> np.ndarray:
     edges = [0.0, *np.maximum.accumulate(np.maximum(ends[0], 0.0)).tolist()]
     edges.append(edges[-1] + horizon(model))
     share = np.linspace(0.0, 1.0, PER_PHASE + 1)[:-1] + 0.3 / PER_PHASE
-    pieces = [first + (last - first) * share for first, last in zip(edges, edges[1:], strict=False) if last > first]
+    pieces = [first + (last - first) * share for first, last in itertools.pairwise(edges) if last > first]
     early = edges[-1] * np.geomspace(1e-5, 1e-2, 8)  # what is quick against the horizon
     return np.unique(np.concatenate([[0.0], early, *pieces]))
 

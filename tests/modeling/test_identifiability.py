@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from model_builders import small_model
 
 import ckinetics as ck
 from ckinetics.errors import InputError
-
-from model_builders import small_model
 
 RATE, CELLS, NONE = "1/day", "cells/uL", "1"
 
