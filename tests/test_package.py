@@ -85,7 +85,7 @@ def test_an_edit_of_any_kernel_file_changes_the_stamp(tmp_path: Path) -> None:
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
     code = """
 from pathlib import Path
-from ckinetics.kernels import jit
+from ckinetics.kernels import cache as jit
 
 def stamp():
     jit.kernel_stamp.cache_clear()
@@ -129,6 +129,6 @@ def test_kernels_compile_where_nothing_can_be_cached(tmp_path: Path, case: str, 
         env["CKINETICS_CACHE_DIR"] = str(blocked / "cache")
     else:
         env |= {"HOME": str(blocked / "home"), "USERPROFILE": str(blocked), "LOCALAPPDATA": "", "XDG_CACHE_HOME": ""}
-    code = f"from ckinetics.kernels.jit import cache_root\nassert cache_root() is None\n{use}"
+    code = f"from ckinetics.kernels.cache import cache_root\nassert cache_root() is None\n{use}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr

@@ -12,8 +12,8 @@ import xarray as xr
 from ..cohorts import profiles_of
 from ..errors import InputError
 from ..modeling import Model, load_model
-from ..modeling.expressions import suggestion
 from ..modeling.options import number, whole_number
+from ..modeling.suggestions import suggestion
 from ..provenance import content_hash, result_attrs
 from ..threads import run_slices
 from .results import Convergence, result_tree

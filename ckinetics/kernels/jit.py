@@ -11,18 +11,15 @@ them, or another numba, makes a new folder. Where nothing can be written, kernel
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import llvmlite.ir
 import numba
 import numba.extending
-import numpy as np
+
+from .cache import compiled_folder
 
 from .compile_notice import watched
 
@@ -97,6 +94,14 @@ if numba.config.DISABLE_JIT:
     def call(function: Any, task: int, which: int, t: float, w: Any, a: int, b: int, c: int) -> None:
         """Call what `pointer` returned."""
         function(task, which, t, w, a, b, c)
+
+    def floats_at(where: Any) -> Any:
+        """Return the numbers behind an address."""
+        return where
+
+    def wholes_at(where: Any) -> Any:
+        """Return the whole numbers behind an address."""
+        return where
 else:
 
     @numba.extending.intrinsic
@@ -113,56 +118,16 @@ else:
 
         return signature, generate
 
+    def _pointer_to(kind: Any) -> Any:
+        def convert(context: Any, address: Any) -> Any:
+            pointer = numba.types.CPointer(kind)
 
-@functools.cache
-def cache_root() -> Path | None:
-    """Return the folder for generated and compiled code, or None where none can be written.
+            def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                return builder.inttoptr(values[0], context.get_value_type(pointer))
 
-    ``CKINETICS_CACHE_DIR`` names it; without that it is the user's cache folder.
-    """
-    named = os.environ.get("CKINETICS_CACHE_DIR", "").strip()
-    for candidate in [named] if named else _default_roots():
-        folder = Path(candidate)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue
-    return None
+            return pointer(numba.types.int64), generate
 
+        return numba.extending.intrinsic(convert)
 
-def _default_roots() -> list[str]:
-    roots = []
-    if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
-        roots.append(os.path.join(os.environ["LOCALAPPDATA"], "ckinetics", "cache"))  # noqa: PTH118
-    if os.environ.get("XDG_CACHE_HOME"):
-        roots.append(os.path.join(os.environ["XDG_CACHE_HOME"], "ckinetics"))  # noqa: PTH118
-    home = os.path.expanduser("~")  # noqa: PTH111  (Path.home raises where there is none)
-    if home != "~":
-        roots.append(os.path.join(home, ".cache", "ckinetics"))  # noqa: PTH118
-    return roots
-
-
-@functools.cache
-def compiled_folder() -> Path | None:
-    """Return the folder of compiled kernels for this very state of the kernel files."""
-    root = cache_root()
-    if root is None:
-        return None
-    folder = root / f"compiled-{kernel_stamp()}"
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        return None
-    return folder
-
-
-@functools.cache
-def kernel_stamp() -> str:
-    """Return a hash over every kernel file and the numba and numpy versions."""
-    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    # Numbers behind an address: indexing them costs no check, which in small loops takes more time than the work.
+    floats_at, wholes_at = _pointer_to(numba.types.float64), _pointer_to(numba.types.int64)

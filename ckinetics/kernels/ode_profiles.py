@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import rodas5p, tsit5
-from .jit import call, inner, jit
+from .jit import call, floats_at, inner, jit, wholes_at
 from .ode_layout import (
     DERIVATIVES,
     ENDP,
@@ -171,7 +171,7 @@ def _error(states, w, v, z, new, wrong, rtol):
 @jit
 def profiles(
     states, stiff, explicit, free, first, last, times, counts, theta, varying, input_state, input_place,
-    event_times, event_inputs, event_values, wanted, rtol, max_steps, calls, w, v, out, grad, steps, codes,
+    event_times, event_inputs, event_values, wanted, rtol, max_steps, calls, whole, out, grad, steps, codes,
 ):  # fmt: skip
     """Solve the rows first to last, each at its first counts[row] times, which ascend; what is not reached stays NaN.
 
@@ -180,6 +180,7 @@ def profiles(
     parameters to differentiate by, or is None, as `grad` is then. `varying` holds the values that inputs start with;
     input_state and input_place say per input to which state its doses go (or -1), or where in X its value lies.
     """
+    w, v = floats_at(calls[W]), wholes_at(whole)
     n = len(states)
     size = n if free is None else n * (len(free) + 1)
     z = v[FIXED]

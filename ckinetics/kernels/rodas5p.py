@@ -100,54 +100,65 @@ def _columns_by_time(states, free, w, v, z, out):
 
 
 @inner
-def _factorise(states, w, v, per_step):
-    """Fill LU with the factors of I/(gamma*step) - JAC, reciprocals on the diagonal; False where it is singular."""
+def _invert(states, w, v, per_step):
+    """Fill INVERSE with that of I/(gamma*step) - JAC; False where it is singular.
+
+    With eight right sides a step, multiplying by the inverse is faster than two triangular systems, each number of
+    which waits for the one before.
+    """
     n = len(states)
-    jac, lu, order = 8 * n, 8 * n + n * n, HEAD + 2 * n
+    jac, inverse, order = 8 * n, 8 * n + n * n, HEAD + 2 * n
     for i in range(n):
-        v[order + i] = i
         for j in range(n):
-            w[lu + i * n + j] = -w[jac + i * n + j]
-        w[lu + i * n + i] += per_step / RODAS_GAMMA
+            w[inverse + i * n + j] = -w[jac + i * n + j]
+        w[inverse + i * n + i] += per_step / RODAS_GAMMA
     for k in range(n):
-        largest, swap = abs(w[lu + k * n + k]), k
+        row = inverse + k * n
+        largest, swap = abs(w[row + k]), k
         for i in range(k + 1, n):
             # Rows change places only where they must; then the largest comes up.
-            if abs(w[lu + i * n + k]) > (_PIVOT_LOSS if swap == k else 1.0) * largest:
-                largest, swap = abs(w[lu + i * n + k]), i
+            if abs(w[inverse + i * n + k]) > (_PIVOT_LOSS if swap == k else 1.0) * largest:
+                largest, swap = abs(w[inverse + i * n + k]), i
+        v[order + k] = swap
         if swap != k:
-            v[order + k], v[order + swap] = v[order + swap], v[order + k]
             for j in range(n):
-                w[lu + k * n + j], w[lu + swap * n + j] = w[lu + swap * n + j], w[lu + k * n + j]
+                old = w[row + j]
+                w[row + j] = w[inverse + swap * n + j]
+                w[inverse + swap * n + j] = old
         if not (largest > 0.0 and largest < np.inf):
             return False
-        pivot = 1.0 / w[lu + k * n + k]
-        w[lu + k * n + k] = pivot
-        for i in range(k + 1, n):
-            factor = w[lu + i * n + k] * pivot
-            w[lu + i * n + k] = factor
-            for j in range(k + 1, n):
-                w[lu + i * n + j] -= factor * w[lu + k * n + j]
+        pivot = 1.0 / w[row + k]
+        w[row + k] = 1.0
+        for j in range(n):
+            w[row + j] *= pivot
+        for i in range(n):
+            if i != k:
+                factor = w[inverse + i * n + k]
+                w[inverse + i * n + k] = 0.0
+                for j in range(n):
+                    w[inverse + i * n + j] -= factor * w[row + j]
+    for k in range(n - 1, -1, -1):  # rows that changed places are columns of the inverse
+        swap = v[order + k]
+        if swap != k:
+            for i in range(n):
+                old = w[inverse + i * n + k]
+                w[inverse + i * n + k] = w[inverse + i * n + swap]
+                w[inverse + i * n + swap] = old
     return True
 
 
 @inner
-def _solve(states, w, v, at, right):
-    """Solve in place at `at`, by the factors in LU; `right` is work space."""
+def _solve(states, w, at, right):
+    """Multiply the numbers at `at` by the inverse, in place; `right` is work space."""
     n = len(states)
-    lu, order = 8 * n + n * n, HEAD + 2 * n
+    inverse = 8 * n + n * n
     for i in range(n):
-        w[right + i] = w[at + i]
+        total = 0.0
+        for j in range(n):
+            total += w[inverse + i * n + j] * w[at + j]
+        w[right + i] = total
     for i in range(n):
-        total = w[right + v[order + i]]
-        for j in range(i):
-            total -= w[lu + i * n + j] * w[at + j]
-        w[at + i] = total
-    for i in range(n - 1, -1, -1):
-        total = w[at + i]
-        for j in range(i + 1, n):
-            total -= w[lu + i * n + j] * w[at + j]
-        w[at + i] = total * w[lu + i * n + i]
+        w[at + i] = w[right + i]
 
 
 @inner
@@ -157,7 +168,7 @@ def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slo
     f, g = n, 2 * n
     jac_stage, d_stage = 8 * n + 3 * n * n, 8 * n + 4 * n * n
     per_step = 1.0 / length
-    if not _factorise(states, w, v, per_step):
+    if not _invert(states, w, v, per_step):
         return False
     for s in range(STAGES):
         k = ks + s * size
@@ -185,14 +196,14 @@ def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slo
         if v[TIME_DEPENDENT]:
             for i in range(size):
                 w[k + i] += length * RODAS_SLOPE[s] * w[slopes_by_time + i]
-        _solve(states, w, v, k, wrong)
+        _solve(states, w, k, wrong)
         if free is not None:
             for q in range(len(free)):
                 at = k + n * (q + 1)
                 for i in range(n):
                     for j in range(n):
                         w[at + i] += w[couple + (q * n + i) * n + j] * w[k + j]
-                _solve(states, w, v, at, wrong)
+                _solve(states, w, at, wrong)
     for i in range(size):
         w[wrong + i] = w[ks + 7 * size + i]
         w[stage + i] += w[wrong + i]

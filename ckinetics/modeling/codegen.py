@@ -17,10 +17,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .._version import __version__
 from ..errors import JobError
 from ..jobs import write_text
-from ..kernels.jit import cache_root, kernel_stamp
+from ..kernels.cache import cache_root, kernel_stamp
+from .shape import shape_of
+from .stiffness import suitable_method
 from .system_code import system_functions
 
 if TYPE_CHECKING:
@@ -84,6 +88,12 @@ def compiled_module(model: Model) -> ModuleType:
         return module
 
 
+def is_generated(model: Model) -> bool:
+    """Whether the model's module lies in the cache: then every expression of its file has been parsed before."""
+    root = cache_root()
+    return root is not None and _is_whole(root / "models" / f"{module_name(model)}.py")
+
+
 def _module_file(name: str, model: Model) -> Path | None:
     root = cache_root()
     if root is None:
@@ -118,7 +128,7 @@ def generate_source(model: Model) -> str:
     """
     import jinja2
 
-    symbolic = model.symbolic
+    symbolic, spec = model.symbolic, model.specification
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -128,13 +138,17 @@ def generate_source(model: Model) -> str:
         autoescape=False,
     )
     functions, places = system_functions(symbolic, model.system, _code)
+    shape = shape_of(symbolic, model.system, spec, places)
+    system = {"functions": functions, "places": places, "shape": shape, "method": ""}
+    equations: dict[str, Any] = {"np": np}
+    exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
+    system["method"] = suitable_method(spec, shape, equations)
     order = {name: at for at, name in enumerate(symbolic.parameters)}
     return environment.get_template("module.py.j2").render(
         name=model.name,
         parameters=[symbol.name for symbol in symbolic.parameters.values()],
         closed_forms=[_closed_form(symbolic, name) for name in model.closed_forms],
-        functions=functions,
-        places=places,
+        **system,
         derived=[_code(value) for value in symbolic.derived.values()],
         ends=[_code(phase.ends_at) for phase in symbolic.phases if phase.ends_at is not None],
         features=[symbol.name for symbol in symbolic.features.values()],

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import math
 from dataclasses import dataclass
+from random import Random
 
 import sympy
 
 from ..errors import ModelFileError
-from .expressions import TIME, parse_condition, parse_expression
-from .specification import DATA_FEATURES, Specification
+from .expressions import TIME, expression_size, names_in, parse_condition, parse_expression, shortened
+from .places import (
+    Place,
+    closed_form,
+    definition,
+    derived_expression,
+    equation,
+    equivalent_condition,
+    equivalent_value,
+    initial_value,
+    output_expression,
+    phase_end,
+    reset,
+    start,
+)
+from .specification import DATA_FEATURES, Phase, Specification
+
+_POINTS = 50
 
 
 @dataclass(frozen=True)
@@ -70,19 +88,38 @@ class SymbolicModel:
 
 
 def _check_scaling(
-    spec: Specification, phases: list[SymbolicPhase], parameters: dict[str, sympy.Symbol], file: str
+    spec: Specification, phases: tuple[SymbolicPhase, ...], parameters: dict[str, sympy.Symbol], file: str
 ) -> None:
     """Hold each output to the parameters that it says it is proportional to (Euler's identity)."""
     for name, output in spec.outputs.items():
         for phase in phases if output.scales_with else ():
             curve = phase.closed_form[name]
             moved = sum(parameters[p] * sympy.diff(curve, parameters[p]) for p in output.scales_with)
-            if not (moved - curve).equals(0):
+            if not _vanishes(moved - curve, curve, spec, parameters):
                 raise ModelFileError(
                     f"table [outputs.{name}], key 'scales_with': in phase '{phase.name}' the closed form is not "
                     f"proportional to {', '.join(output.scales_with)}: correct the list or leave it out",
                     file=file or None,
                 )
+
+
+def _vanishes(
+    difference: sympy.Expr, curve: sympy.Expr, spec: Specification, parameters: dict[str, sympy.Symbol]
+) -> bool:
+    """Whether a difference is 0 beside the curve, at numbers about the file's values: simplifying might never end."""
+    random = Random(5)
+    others = sorted((difference.free_symbols | curve.free_symbols) - {TIME, *parameters.values()}, key=str)
+    found = sympy.lambdify([*parameters.values(), *others, TIME], [difference, curve], modules="math", cse=True)
+    seen = 0
+    for _ in range(_POINTS):
+        values = [parameter.value * math.exp(random.uniform(-0.3, 0.3)) for parameter in spec.parameters.values()]
+        values += [random.uniform(0.5, 2.0) for _ in others]
+        with contextlib.suppress(ArithmeticError, ValueError):  # no point of the curve, such as a negative logarithm
+            rest, size = found(*values, random.uniform(0.0, 100.0))
+            if not abs(rest) <= 1e-9 * abs(size):
+                return False
+            seen += 1
+    return seen > 0
 
 
 def _input_symbols(spec: Specification) -> tuple[dict[str, sympy.Symbol], dict[str, sympy.Symbol]]:
@@ -95,6 +132,56 @@ def _input_symbols(spec: Specification) -> tuple[dict[str, sympy.Symbol], dict[s
         else:
             moving[name] = sympy.Symbol(f"{name}_x", real=True)
     return still, moving
+
+
+class _Names:
+    """The names of a model, what each stands for, and which of them an expression may use."""
+
+    def __init__(self, spec: Specification, file: str) -> None:
+        self.spec, self.file = spec, file
+        # A suffix says what kind of symbol it is, and keeps user names apart from those of generated code.
+        self.parameters = {name: sympy.Symbol(f"{name}_p", real=True) for name in spec.parameters}
+        self.states = {name: sympy.Symbol(f"{name}_s", real=True) for name in spec.states}
+        self.features = {name: sympy.Symbol(f"{name}_f", real=True) for name in DATA_FEATURES}
+        self.inputs, self.moving_inputs = _input_symbols(spec)
+        self.amounts = {name: self.inputs[name] for name, given in spec.inputs.items() if given.kind == "dose"}
+        numbers = {name: _number(constant.value) for name, constant in spec.constants.items()}
+        still = {name: symbol for name, symbol in self.inputs.items() if name not in self.amounts}
+        self.kinds = {**dict.fromkeys(spec.states, "a state"), "t": "time"}
+        self.kinds |= {name: f"a {given.kind} of [inputs]" for name, given in spec.inputs.items()}
+        self.kinds |= {o.residual.parameter: "a residual error" for o in spec.outputs.values() if o.residual}
+        self.constant: dict[str, sympy.Expr] = {**self.parameters, **numbers, **still}
+        self.varying: dict[str, sympy.Expr] = {**self.constant, **self.moving_inputs, **self.states, "t": TIME}
+        self.sizes: dict[str, int] = {}  # names in a definition, those of the definitions in it too
+        self._define()
+
+    def _define(self) -> None:
+        moving = {TIME, *self.states.values(), *self.moving_inputs.values()}
+        for name, text in self.spec.definitions.items():
+            place = definition(name)
+            used = names_in(text)
+            for later in used:
+                if later in self.spec.definitions and later not in self.varying:
+                    raise ModelFileError(
+                        f"{place}: '{shortened(text)}' uses `{later}`, which is not defined above it: "
+                        "a definition may use only those before it",
+                        file=self.file or None,
+                    )
+            value = self.read(text, place, self.varying)
+            self.sizes[name] = expression_size(text, self.sizes)
+            self.varying[name] = value
+            if value.free_symbols & moving:
+                self.kinds[name] = "a definition that changes with time"
+            else:
+                self.constant[name] = value
+
+    def read(self, text: str, place: Place, names: dict[str, sympy.Expr]) -> sympy.Expr:
+        """Return an expression that may use `names`."""
+        return parse_expression(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
+
+    def condition(self, text: str, place: Place, names: dict[str, sympy.Expr]) -> sympy.Basic:
+        """Return a condition that may use `names`."""
+        return parse_condition(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
 
 
 def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
@@ -112,103 +199,86 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     >>> symbolic.phases[1].equations["E"]
     -E_s*alpha_p
     """
-    # A suffix says what kind of symbol it is, and keeps user names apart from those of generated code.
-    parameters = {name: sympy.Symbol(f"{name}_p", real=True) for name in spec.parameters}
-    states = {name: sympy.Symbol(f"{name}_s", real=True) for name in spec.states}
-    features = {name: sympy.Symbol(f"{name}_f", real=True) for name in DATA_FEATURES}
-    constants, moving_inputs = _input_symbols(spec)
-    amounts = {name: constants[name] for name, given in spec.inputs.items() if given.kind == "dose"}
-
-    constant: dict[str, sympy.Expr] = {**parameters, **{n: s for n, s in constants.items() if n not in amounts}}
-    varying: dict[str, sympy.Expr] = {**constant, **moving_inputs, **states, "t": TIME}
-    moving = {TIME, *states.values(), *moving_inputs.values()}
-    for name, text in spec.definitions.items():
-        where = f"table [definitions], key '{name}'"
-        for later in spec.definitions:
-            if later not in varying and re.search(rf"(?<![\w.]){later}\b", text):
-                raise ModelFileError(
-                    f"{where}: '{' '.join(text.split())}' uses '{later}', which is not defined above it: "
-                    "a definition may use only those before it",
-                    file=file or None,
-                )
-        value = parse_expression(text, varying, where=where, file=file)
-        varying[name] = value
-        if not value.free_symbols & moving:
-            constant[name] = value
-
-    def fixed(text: str, where: str) -> sympy.Expr:
-        return parse_expression(text, constant, where=where, file=file)
-
-    phases = []
-    for phase in spec.phases:
-        place = f"table [[phases]] '{phase.name}', key"
-        phases.append(
-            SymbolicPhase(
-                name=phase.name,
-                ends_at=None if phase.ends_at is None else fixed(phase.ends_at, f"{place} 'ends_at'"),
-                equations={
-                    name: parse_expression(
-                        phase.equations[name], varying, where=f"{place} 'equations.{name}'", file=file
-                    )
-                    for name in spec.states
-                },
-                reset={
-                    name: parse_expression(text, varying, where=f"{place} 'reset.{name}'", file=file)
-                    for name, text in phase.reset.items()
-                },
-                closed_form={
-                    name: parse_expression(
-                        output.closed_form[phase.name],
-                        {**constant, **amounts, "t": TIME},
-                        where=f"table [outputs.{name}], key 'closed_form.{phase.name}'",
-                        file=file,
-                    )
-                    for name, output in spec.outputs.items()
-                    if output.closed_form is not None
-                },
-            )
-        )
-    _check_scaling(spec, phases, parameters, file)
+    names = _Names(spec, file)
+    constant, varying = names.constant, names.varying
+    with_amounts = {**constant, **names.amounts}
+    phases = tuple(_symbolic_phase(phase, names) for phase in spec.phases)
+    _check_scaling(spec, phases, names.parameters, file)
     equivalent = []
     for number, entry in enumerate(spec.equivalent, start=1):
-        place = f"table [[equivalent]] {number}, key"
         for name in entry.values:
-            parse_expression(name, parameters, where=f"{place} 'values.{name}'", file=file)
-        values = {name: fixed(text, f"{place} 'values.{name}'") for name, text in entry.values.items()}
-        condition = parse_condition(entry.when, constant, where=f"{place} 'when'", file=file)
-        equivalent.append((condition, values))
-    return SymbolicModel(
-        parameters=parameters,
-        states=states,
-        constants=constants,
-        varying=moving_inputs,
-        initial={
-            name: fixed(state.initial, f"table [states.{name}], key 'initial'") for name, state in spec.states.items()
-        },
-        phases=tuple(phases),
+            names.read(name, equivalent_value(number, name), dict(names.parameters))
+        values = {
+            name: names.read(text, equivalent_value(number, name), constant) for name, text in entry.values.items()
+        }
+        equivalent.append((names.condition(entry.when, equivalent_condition(number), constant), values))
+    symbolic = SymbolicModel(
+        parameters=names.parameters,
+        states=names.states,
+        constants=names.inputs,
+        varying=names.moving_inputs,
+        initial={name: names.read(state.initial, initial_value(name), constant) for name, state in spec.states.items()},
+        phases=phases,
         outputs={
-            name: parse_expression(
-                output.expression, varying, where=f"table [outputs.{name}], key 'expression'", file=file
-            )
+            name: names.read(output.expression, output_expression(name), varying)
             for name, output in spec.outputs.items()
         },
         derived={
-            name: parse_expression(
-                entry.expression,
-                {**constant, **amounts},
-                where=f"table [derived.{name}], key 'expression'",
-                file=file,
-            )
+            name: names.read(entry.expression, derived_expression(name), with_amounts)
             for name, entry in spec.derived.items()
         },
         equivalent=tuple(equivalent),
         starts={
-            name: tuple(
-                parse_expression(text, features, where=f"table [parameters.{name}], key 'start'", file=file)
-                for text in parameter.start
-            )
+            name: tuple(names.read(text, start(name), dict(names.features)) for text in parameter.start)
             for name, parameter in spec.parameters.items()
             if parameter.start
         },
-        features=features,
+        features=names.features,
     )
+    _check_ends(spec, symbolic, file)
+    return symbolic
+
+
+def _symbolic_phase(phase: Phase, names: _Names) -> SymbolicPhase:
+    spec = names.spec
+    end = None if phase.ends_at is None else names.read(phase.ends_at, phase_end(phase.name), names.constant)
+    in_time = {**names.constant, **names.amounts, "t": TIME}
+    return SymbolicPhase(
+        name=phase.name,
+        ends_at=end,
+        equations={
+            name: names.read(phase.equations[name], equation(phase.name, name), names.varying) for name in spec.states
+        },
+        reset={name: names.read(text, reset(phase.name, name), names.varying) for name, text in phase.reset.items()},
+        closed_form={
+            name: names.read(output.closed_form[phase.name], closed_form(name, phase.name), in_time)
+            for name, output in spec.outputs.items()
+            if output.closed_form is not None
+        },
+    )
+
+
+def _number(value: float) -> sympy.Expr:
+    return sympy.Integer(int(value)) if value.is_integer() and abs(value) < 2**53 else sympy.Float(value)
+
+
+def _check_ends(spec: Specification, symbolic: SymbolicModel, file: str) -> None:
+    """Hold the phases to their order at the file's own values."""
+    values = {symbol: spec.parameters[name].value for name, symbol in symbolic.parameters.items()}
+    values |= {symbol: spec.inputs[name].value for name, symbol in symbolic.constants.items()}
+    before, reached = "the start", 0.0
+    for phase in symbolic.phases:
+        if phase.ends_at is None:
+            continue
+        end = phase.ends_at.subs(values)
+        if not end.is_real or not end >= reached:
+            raise ModelFileError(
+                f"{phase_end(phase.name)}: at the file's values the phase ends at {_short(end)}, before "
+                f"{before} at {reached:g}: put the phases in the order of their ends",
+                file=file or None,
+            )
+        before, reached = f"the end of '{phase.name}'", float(end)
+
+
+def _short(value: sympy.Expr) -> str:
+    return f"{float(value):g}" if value.is_real else "no time"

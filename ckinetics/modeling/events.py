@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from .expressions import suggestion
+from .suggestions import suggestion
 
 if TYPE_CHECKING:
     from .library import Model

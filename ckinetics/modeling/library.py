@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError, ModelFileError
-from .derivatives import SymbolicModel, symbolic_model
 from .events import Events, is_single_dose, known_inputs, total_dose
-from .expressions import suggestion
+from .faults import library_faults
 from .options import number_array
+from .places import with_line
+from .reading import MAX_FILE, read_specification
 from .solving import RTOL, Outcome, solve
-from .specification import Parameter, Specification, read_specification
-from .system import System, differential_system
+from .specification import Parameter, Specification
+from .suggestions import suggestion
+
+if TYPE_CHECKING:
+    from .derivatives import SymbolicModel
+    from .system import System
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -54,17 +59,26 @@ class Model:
     @functools.cached_property
     def symbolic(self) -> SymbolicModel:
         """Every expression, in symbols."""
+        from .derivatives import symbolic_model
+
         return symbolic_model(self.specification, file=self.file)
 
     @functools.cached_property
     def system(self) -> System:
         """The differential equations with the derivatives that solvers need."""
+        from .system import differential_system
+
         return differential_system(self.symbolic, self.specification)
 
     @property
     def method(self) -> str:
         """The integration method that suits the model at its file's values."""
-        return "rodas5p"
+        return str(self.compiled.METHOD)
+
+    @property
+    def constants(self) -> list[str]:
+        """Inputs that are one number a patient, constants and amounts of doses, in the order of the file."""
+        return [name for name, given in self.specification.inputs.items() if given.kind in ("constant", "dose")]
 
     @property
     def closed_forms(self) -> list[str]:
@@ -73,7 +87,7 @@ class Model:
 
     def constant_values(self) -> list[float]:
         """Return the file's values of its constants and of the amounts of its doses, as generated code takes them."""
-        return [self.specification.inputs[name].value for name in self.symbolic.constants]
+        return [self.specification.inputs[name].value for name in self.constants]
 
     @property
     def compiled(self) -> ModuleType:
@@ -152,8 +166,9 @@ class Model:
                 f"times have leading dims {t.shape[:-1]} and the parameters {shape}: they do not fit together"
             ) from None
         rows = int(np.prod(leading))
-        grid = np.ascontiguousarray(np.broadcast_to(t, (*leading, t.shape[-1]))).reshape(rows, -1)
-        values = np.ascontiguousarray(np.broadcast_to(theta, (*leading, theta.shape[-1]))).reshape(rows, -1)
+        # Copies: arrays that cannot be written, as broadcast_to returns, would compile everything anew.
+        grid = np.array(np.broadcast_to(t, (*leading, t.shape[-1]))).reshape(rows, -1)
+        values = np.array(np.broadcast_to(theta, (*leading, theta.shape[-1]))).reshape(rows, -1)
         if self._closed_form(name, inputs or {}, method):
             out = np.full(grid.shape, np.nan)
             getattr(self.compiled, f"curves_{name}")(grid, values, out)
@@ -223,7 +238,7 @@ class Model:
             if parameter.transform == "log" and (column < 0).any():
                 raise InputError(f"parameter '{name}' of model '{self.name}' cannot be negative, got {column.min():g}")
         known_inputs(self, inputs or {})
-        for name in self.symbolic.constants:
+        for name in self.constants:
             entry = self.specification.inputs[name]
             value = (inputs or {}).get(name, entry.value)
             columns.append(number_array(name, total_dose(value) if entry.kind == "dose" else value))
@@ -293,18 +308,36 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
             raise InputError(f"no model is named '{path.name}'{near} (your own file: give its path, ending in .toml)")
         path = model_folder() / f"{path.name}.toml"
     try:
+        if path.stat().st_size > 4 * MAX_FILE:
+            raise ModelFileError(f"is longer than {MAX_FILE} characters: no model is", file=path)
         text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError:
         raise ModelFileError("is not UTF-8 text", file=path) from None
     except OSError as err:
         raise InputError(f"the model file cannot be read: {err.strerror or err}", file=path) from None
-    return read_model(text, name=path.stem, file=path.name)
+    model = read_model(text, name=path.stem, file=path.name)
+    if path.resolve().parent == model_folder():
+        for fault in library_faults(model.specification):
+            raise with_line(ModelFileError(fault, file=path.name), text)
+    return model
 
 
 def read_model(text: str, *, name: str, file: str = "") -> Model:
-    """Return the model that a file's text holds; every expression is parsed, so a fault shows at once."""
-    model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
-    _ = model.symbolic
+    """Return the model that a file's text holds; expressions and units are checked, so a fault shows at once.
+
+    A file whose module lies in the cache has been checked before, word for word the same.
+    """
+    from .codegen import is_generated
+
+    try:
+        model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
+        if not is_generated(model):
+            from .consistency import check_units
+
+            _ = model.symbolic
+            check_units(model.specification, file=file)
+    except ModelFileError as err:
+        raise with_line(err, text) from None
     return model
 
 

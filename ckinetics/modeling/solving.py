@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import ode_layout, solver_codes
+from ..kernels import solver_codes
 from ..threads import run_slices
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 METHODS = ("auto", "rodas5p", "tsit5")
 RTOL = 3e-6
 MAX_STEPS = 10_000
+# Another kind of array would compile the solvers anew.
+KIND_OF_ARRAY = ["C", "W"]
 
 
 class Outcome(IntEnum):
@@ -137,7 +139,7 @@ def solve(
         from .events import Events
 
         events = Events.of_file(model, patients)
-    theta = np.ascontiguousarray(theta)
+    theta = np.require(theta, np.float64, KIND_OF_ARRAY)
     values = np.empty((patients, samples, len(wanted)))
     codes, steps = np.zeros(patients, np.int8), np.zeros(patients, np.int32)
     gradient = None if free is None else np.empty((*values.shape, len(free)))
@@ -150,12 +152,13 @@ def solve(
 
         which = (True, None) if method == "rodas5p" else (None, True)
         given = (ordered[rows], counts[rows], theta[rows])
-        what = (*events.arrays(rows), wanted, rtol, max_steps)
+        what = (*events.arrays(rows), wanted, float(rtol), int(max_steps))
 
         def work(first: int, last: int) -> None:
             w, v = fixed.scratch(0 if more is None else len(more))
-            where = (fixed.calls + (w,)) if fixed.interpreted else (fixed.calls + (w.ctypes.data,))
-            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, where, w, v, *out)
+            places = (w, v) if fixed.interpreted else (w.ctypes.data, v.ctypes.data)
+            calls = (*fixed.calls, places[0])
+            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, calls, places[1], *out)
 
         run_slices(work, len(given[1]), threads)
 
@@ -189,25 +192,18 @@ class _Fixed:
     def of(cls, model: Model, gradient: bool) -> _Fixed:
         from ..kernels.jit import pointer
 
-        spec, symbolic, system, module = model.specification, model.symbolic, model.system, model.compiled
-        states, varying = list(symbolic.states), list(symbolic.varying)
-        counts = [len(symbolic.parameters), len(symbolic.parameters) + len(symbolic.constants), len(varying)]
-        counts += [len(system.phases), int(system.depends_on_time)]
-        resets = [[at in phase.resets for at in range(len(states))] for phase in system.phases]
-        places = {name: getattr(module, name) for name in ode_layout.places(1, 1, 1, 1, 1, 1)}
-        whole = ode_layout.whole_numbers(places, counts, [int(scale) for scale in system.scales], resets)
-        given = list(spec.inputs.items())
+        module = model.compiled
         equations, settings = pointer(module.equations), pointer(module.settings)
         return cls(
-            states=(0,) * len(states),
+            states=(0,) * module.N_STATES,
             calls=(equations, settings, pointer(module.derivatives) if gradient else equations),
             inputs=(
-                np.array([spec.inputs[name].value for name in varying], np.float64),
-                np.array([states.index(i.state) if i.kind == "dose" else -1 for _, i in given], np.int64),
-                np.array([varying.index(name) if name in varying else -1 for name, _ in given], np.int64),
+                np.array(module.VARYING_START, np.float64),
+                np.array(module.INPUT_STATE, np.int64),
+                np.array(module.INPUT_PLACE, np.int64),
             ),
-            whole=np.array(whole, np.int64),
-            size=places["FIXED"],
+            whole=np.array(module.WHOLE, np.int64),
+            size=module.FIXED,
             interpreted=callable(equations),
         )
 
@@ -222,6 +218,6 @@ def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | 
     usable = (times >= 0) & (times < np.inf)
     counts = usable.sum(axis=1)
     if usable.all() and (times[:, 1:] >= times[:, :-1]).all():
-        return np.ascontiguousarray(times), counts, None
+        return np.require(times, np.float64, KIND_OF_ARRAY), counts, None
     order = np.argsort(np.where(usable, times, np.inf), axis=1, kind="stable")
     return np.take_along_axis(times, order, axis=1), counts, np.argsort(order, axis=1, kind="stable")

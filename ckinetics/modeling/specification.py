@@ -1,26 +1,22 @@
-"""What a model file says: its tables and keys, read and checked.
+"""What a model file says: its tables and their keys.
 
-A file is TOML. Unknown keys are refused, and every error names the file, the table and the key.
+A file is TOML. `ckinetics.modeling.reading` reads one, `faults` holds what is checked between tables, `consistency`
+the units of expressions.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field
-
-from ..errors import ModelFileError, UnitError
-from ..units import UNITS, kind_of, normalise_unit
-from .expressions import suggestion
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Transform = Literal["log", "logit", "none"]
 Trust = Literal["V", "V2", "D", "M"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 # A number, never a text or a truth value that looks like one.
 Number = Annotated[float, Field(strict=True)]
+# A text that says something.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 RESERVED = {"t": "time"}
 # What a fit knows of one patient's data before it starts; `start` expressions may use these names.
 DATA_FEATURES = {
@@ -44,15 +40,15 @@ class _Table(BaseModel):
 class Reference(_Table):
     """Where the model was published."""
 
-    text: str
+    text: Text
     doi: str
 
 
 class Verified(_Table):
     """What was verified, against what."""
 
-    what: str
-    against: str
+    what: Text
+    against: Text
 
 
 class Parameter(_Table):
@@ -68,7 +64,8 @@ class Parameter(_Table):
     random_sd, random_variance
         Standard deviation *or* variance of the random effect on the scale of `transform`.
     trust
-        "V" read in the source, "V2" read second-hand, "D" derived from those, "M" from memory.
+        "V" read in the source, "V2" read second-hand, "D" derived from those, "M" from memory (not in a model
+        that comes with ckinetics).
     start
         Expressions of `DATA_FEATURES`: a fit's first guesses, one or several. Where other parameters have more,
         the last one counts.
@@ -92,8 +89,23 @@ class Parameter(_Table):
         return self.random_sd or 0.0
 
 
+class Constant(_Table):
+    """A number with a unit, the same for every patient and never estimated, such as 28 days.
+
+    Attributes
+    ----------
+    trust
+        As of `Parameter`, where the number is a published value.
+    """
+
+    value: Number
+    unit: str
+    label: str = ""
+    trust: Trust | None = None
+
+
 class State(_Table):
-    """A state and its initial value, an expression of the parameters and constants.
+    """A state, its unit and its initial value, an expression of the parameters and constants.
 
     Attributes
     ----------
@@ -103,8 +115,8 @@ class State(_Table):
     """
 
     initial: str
+    unit: str
     label: str = ""
-    unit: str = ""
     scale: Literal["log", "linear"] = "log"
 
 
@@ -190,7 +202,7 @@ class Equivalent(_Table):
 class Example(_Table):
     """Parameter values and times with expected outputs and derived quantities: the file's own test."""
 
-    source: str
+    source: Text
     tolerance: Number = Field(gt=0)
     title: str = ""
     parameters: dict[str, Number] = {}
@@ -202,6 +214,12 @@ class Example(_Table):
 class Specification(_Table):
     """A whole model file; see the classes of its tables.
 
+    Attributes
+    ----------
+    unit_check
+        "full": the units of every expression are compared. "none": they are not, and `unit_check_reason` says why
+        (a published model whose paper mixes units).
+
     Examples
     --------
     >>> from ckinetics.modeling import load_model
@@ -209,214 +227,20 @@ class Specification(_Table):
     'V2'
     """
 
-    title: str
+    title: Text
     reference: Reference
-    verified: tuple[Verified, ...]
+    verified: tuple[Verified, ...] = Field(min_length=1)
     time_unit: str
     parameters: dict[Name, Parameter] = Field(min_length=1)
     states: dict[Name, State] = Field(min_length=1)
     phases: tuple[Phase, ...] = Field(min_length=1)
     outputs: dict[Name, Output] = Field(min_length=1)
     notes: str = ""
+    unit_check: Literal["full", "none"] = "full"
+    unit_check_reason: str = ""
+    constants: dict[Name, Constant] = {}
     inputs: dict[Name, Input] = {}
     definitions: dict[Name, str] = {}
     equivalent: tuple[Equivalent, ...] = ()
     derived: dict[Name, Derived] = {}
     example: tuple[Example, ...] = ()
-
-
-def read_specification(text: str, *, file: str = "") -> Specification:
-    """Return the specification that a model file's text holds.
-
-    Parameters
-    ----------
-    text : str
-        The file, TOML.
-    file : str
-        Its name, for messages.
-
-    Raises
-    ------
-    ModelFileError
-        Not TOML, an unknown or missing key, a value of the wrong kind, names that clash or do not exist.
-        Expressions are checked by `ckinetics.modeling.derivatives.symbolic_model`.
-    """
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as err:
-        raise ModelFileError(f"not a TOML file: {err}", file=file or None) from None
-    try:
-        specification = Specification.model_validate(raw)
-    except pydantic.ValidationError as err:
-        raise ModelFileError(_explain(err), file=file or None) from None
-    for fault in _faults(specification):
-        raise ModelFileError(fault, file=file or None)
-    return specification
-
-
-def _explain(error: pydantic.ValidationError) -> str:
-    """Return the first fault of a validation in one sentence that names table and key."""
-    faults = error.errors()
-    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    *table, key = [f"{part + 1}" if isinstance(part, int) else str(part) for part in fault["loc"] if part != "[key]"]
-    place = f"table [{'.'.join(table)}], key '{key}'" if table else f"key '{key}'"
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key{suggestion(key, _known_keys(fault['loc'][:-1]))}"
-    if fault["type"] == "missing":
-        return f"{place}: is missing"
-    return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-
-
-def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that the table at `loc` may have."""
-    annotation: Any = Specification
-    for part in loc:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            annotation = annotation.model_fields[str(part)].annotation
-        else:
-            annotation = next((a for a in get_args(annotation) if a is not Ellipsis and not _is_name(a)), None)
-        while not isinstance(annotation, type) and type(None) in get_args(annotation):
-            annotation = next(a for a in get_args(annotation) if a is not type(None))
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return list(annotation.model_fields)
-    return []
-
-
-def _is_name(annotation: Any) -> bool:
-    return annotation is str or get_args(annotation)[:1] == (str,)
-
-
-def _faults(spec: Specification) -> list[str]:
-    """Return what is wrong between tables, in words."""
-    faults = [*_name_faults(spec), *_parameter_faults(spec), *_phase_faults(spec), *_output_faults(spec)]
-    return faults or _unit_faults(spec)
-
-
-def _name_faults(spec: Specification) -> list[str]:
-    faults = []
-    seen: dict[str, str] = dict(RESERVED)
-    names = [(name, "parameters") for name in spec.parameters]
-    names += [(o.residual.parameter, "outputs") for o in spec.outputs.values() if o.residual]
-    names += [(name, "states") for name in spec.states] + [(name, "definitions") for name in spec.definitions]
-    names += [(name, "inputs") for name in spec.inputs]
-    for name, table in names:
-        if name in seen:
-            faults.append(f"table [{table}], key '{name}': the name is already used for {seen[name]}")
-        seen[name] = f"one of [{table}]"
-    return faults
-
-
-def _parameter_faults(spec: Specification) -> list[str]:
-    faults = []
-    for name, parameter in spec.parameters.items():
-        place = f"table [parameters.{name}]"
-        low, high = parameter.bounds
-        if not low < high:
-            faults.append(f"{place}, key 'bounds': the lower bound {low:g} is not below the upper bound {high:g}")
-        if not low <= parameter.value <= high:
-            faults.append(f"{place}, key 'value': {parameter.value:g} is outside its bounds {low:g} to {high:g}")
-        if parameter.transform == "log" and low <= 0:
-            faults.append(f"{place}, key 'bounds': the lower bound must be above 0 for transform \"log\"")
-        if parameter.transform == "logit" and not low < parameter.value < high:
-            faults.append(f"{place}, key 'value': must lie between its bounds for transform \"logit\"")
-        if parameter.random_sd is not None and parameter.random_variance is not None:
-            faults.append(f"{place}, key 'random_variance': give random_sd or random_variance, not both")
-    return faults
-
-
-def _unit_faults(spec: Specification) -> list[str]:
-    """Return units of parameters and derived quantities that are not products and quotients of known ones."""
-    known = {part for unit in UNITS for part in unit.split("/")}
-    places = [(f"parameters.{name}", parameter.unit) for name, parameter in spec.parameters.items()]
-    places += [(f"derived.{name}", entry.unit) for name, entry in spec.derived.items()]
-    faults = []
-    for place, unit in places:
-        for part in re.split(r"[*/()]", unit.replace("µ", "u").replace("μ", "u")):
-            bare = re.sub(r"\^-?\d+$", "", part.strip())
-            try:
-                name = normalise_unit(bare) if bare or not unit.strip() else "1"
-            except UnitError:
-                if bare not in known:
-                    faults.append(
-                        f"table [{place}], key 'unit': '{unit}' is not made of known units such as "
-                        f'"1/{spec.time_unit}" ("1" where there is none)'
-                    )
-                continue
-            if UNITS[name].kind == "time" and name != normalise_unit(spec.time_unit):
-                faults.append(
-                    f"table [{place}], key 'unit': '{unit}' counts time in {name}, the model in {spec.time_unit}: "
-                    "write both alike"
-                )
-    return faults
-
-
-def _phase_faults(spec: Specification) -> list[str]:
-    faults = []
-    names = [phase.name for phase in spec.phases]
-    for name, given in spec.inputs.items():
-        place = f"table [inputs.{name}]"
-        if given.kind == "dose" and given.state not in spec.states:
-            known = suggestion(given.state, spec.states)
-            faults.append(f"{place}, key 'state': a dose is added to one of [states]{known}")
-        if given.kind != "dose" and given.state:
-            faults.append(f"{place}, key 'state': only a dose is added to a state")
-        if given.time < 0 or (given.kind != "dose" and given.time):
-            faults.append(f"{place}, key 'time': only a dose has a time, at 0 or later")
-    for number, phase in enumerate(spec.phases, start=1):
-        place = f"table [[phases]] '{phase.name}'"
-        if names.count(phase.name) > 1:
-            faults.append(f"{place}, key 'name': the name is used more than once")
-        if (number == len(spec.phases)) != (phase.ends_at is None):
-            faults.append(f"{place}, key 'ends_at': every phase but the last has an end, and the last has none")
-        for key, table in (("equations", phase.equations), ("reset", phase.reset)):
-            for name in table:
-                if name not in spec.states:
-                    faults.append(f"{place}, key '{key}.{name}': no such state{suggestion(name, spec.states)}")
-        for name in spec.states:
-            if name not in phase.equations:
-                faults.append(f"{place}, key 'equations.{name}': the state has no equation")
-    if spec.phases[0].reset:
-        faults.append(f"table [[phases]] '{names[0]}', key 'reset': the first phase starts from [states]")
-    return faults
-
-
-def _output_faults(spec: Specification) -> list[str]:
-    faults = []
-    phases = [phase.name for phase in spec.phases]
-    try:
-        normalise_unit(spec.time_unit, what="time unit")
-        if kind_of(spec.time_unit) != "time":
-            faults.append(f"key 'time_unit': '{spec.time_unit}' is not a unit of time")
-    except UnitError as err:
-        return [f"key 'time_unit': {err.message}"]
-    for name, output in spec.outputs.items():
-        place = f"table [outputs.{name}]"
-        try:
-            normalise_unit(output.unit)
-        except UnitError as err:
-            faults.append(f"{place}, key 'unit': {err.message}")
-        for key in output.closed_form or ():
-            if key not in phases:
-                faults.append(f"{place}, key 'closed_form.{key}': no such phase{suggestion(key, phases)}")
-        for key in phases if output.closed_form is not None else ():
-            if key not in (output.closed_form or {}):
-                faults.append(f"{place}, key 'closed_form.{key}': the phase has no closed form")
-        for parameter in output.scales_with:
-            if parameter not in spec.parameters:
-                faults.append(f"{place}, key 'scales_with': '{parameter}' is not a parameter")
-        if output.scales_with and output.closed_form is None:
-            faults.append(f"{place}, key 'scales_with': needs a closed_form to be checked against")
-        residual = output.residual
-        if residual and not 0 < residual.bounds[0] <= residual.value <= residual.bounds[1]:
-            faults.append(f"{place}, key 'residual.value': give a value inside positive bounds, not {residual.value:g}")
-    for number, example in enumerate(spec.example, start=1):
-        place = f"table [[example]] {number}"
-        known: dict[str, Any] = {"parameters": spec.parameters, "outputs": spec.outputs, "derived": spec.derived}
-        for table, names in known.items():
-            for name in getattr(example, table):
-                if name not in names:
-                    faults.append(f"{place}, key '{table}.{name}': no such name{suggestion(name, names)}")
-        for name, values in example.outputs.items():
-            if len(values) != len(example.times):
-                faults.append(f"{place}, key 'outputs.{name}': {len(values)} values for {len(example.times)} times")
-    return faults

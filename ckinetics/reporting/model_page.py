@@ -54,7 +54,9 @@ def model_lines(model: Model, *, ascii_only: bool = False) -> list[str]:
         lines += ["", "Notes"]
         for at, paragraph in enumerate(spec.notes.strip().split("\n\n")):
             lines += ([""] if at else []) + wrapped(paragraph, "  ")
-    return [*lines, *_parameters(model), *_inputs(model), *_equations(model, ascii_only), *_results(model, ascii_only)]
+    if spec.unit_check == "none":
+        lines += ["", *wrapped(f"The units of this model are not checked: {spec.unit_check_reason}", hang=2)]
+    return [*lines, *_parameters(model), *_constants(model), *_inputs(model), *_equations(model, ascii_only), *_results(model, ascii_only)]
 
 
 def list_lines(models: Sequence[Model]) -> list[str]:
@@ -107,7 +109,8 @@ def _parameters(model: Model) -> list[str]:
     for name, p in model.parameters.items():
         bounds = f"{p.bounds[0]:g} to {p.bounds[1]:g}"
         rows.append((name, f"{p.value:g}", p.unit, p.transform, bounds, _random_effect(p), p.trust, p.label))
-    used = dict.fromkeys(p.trust for p in model.parameters.values())
+    used = {one.trust for one in [*model.parameters.values(), *model.specification.constants.values()]}
+    used |= {output.residual.trust for output in model.specification.outputs.values() if output.residual}
     marks = "; ".join(f"{mark} {TRUST[mark]}" for mark in TRUST if mark in used)
     return ["", "Parameters", *table(rows), *wrapped(f"trust: {marks}", "  ", hang=2)]
 
@@ -116,6 +119,14 @@ def _random_effect(parameter: Parameter) -> str:
     if parameter.random_variance is not None:
         return f"variance {parameter.random_variance:g}"
     return "none" if parameter.random_sd is None else f"SD {parameter.random_sd:g}"
+
+
+def _constants(model: Model) -> list[str]:
+    rows = [
+        (name, f"{one.value:g}", one.unit, one.trust or "", one.label)
+        for name, one in model.specification.constants.items()
+    ]
+    return ["", "Constants", *table([("name", "value", "unit", "trust", "what it is"), *rows])] if rows else []
 
 
 def _inputs(model: Model) -> list[str]:

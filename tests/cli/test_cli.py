@@ -38,6 +38,14 @@ def test_models_lists_the_files(project_root: Path) -> None:
     assert "Traceback" not in wrong.stderr
 
 
+def test_units_that_are_not_checked_are_told(tmp_path: Path, project_root: Path) -> None:
+    text = (project_root / "models" / "stein2019.toml").read_text(encoding="utf-8")
+    file = tmp_path / "mixed.toml"
+    file.write_text('unit_check = "none"\nunit_check_reason = "cells and cells/L mixed"\n' + text, encoding="utf-8")
+    shown = command("models", str(file)).stdout
+    assert shown.startswith("note: the units of this model are not checked: cells and cells/L mixed\n")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

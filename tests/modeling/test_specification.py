@@ -15,23 +15,35 @@ TEXT = (model_folder() / "stein2019.toml").read_text(encoding="utf-8")
     [
         ("value = 3900.0", "valu = 3900.0", r"\[parameters\.foldx\], key 'valu': unknown key; did you mean 'value'"),
         ("value = 3900.0\n", "", r"\[parameters\.foldx\], key 'value': is missing"),
-        ("value = 3900.0", 'value = "many"', r"\[parameters\.foldx\], key 'value': input should be a valid number"),
-        ("value = 3900.0", 'value = "3900.0"', r"\[parameters\.foldx\], key 'value': input should be a valid number"),
-        ("value = 24000.0", "value = true", r"\[parameters\.Cmax\], key 'value': input should be a valid number"),
+        ("value = 3900.0", 'value = "many"', r"\[parameters\.foldx\], key 'value': is 'many': give a number"),
+        ("value = 3900.0", 'value = "3900.0"', r"\[parameters\.foldx\], key 'value': is '3900\.0': give a number"),
+        ("value = 24000.0", "value = true", r"\[parameters\.Cmax\], key 'value': is True: give a number"),
         ("value = 3900.0", "value = nan", r"\[parameters\.foldx\], key 'value'"),
         ("value = 3900.0", "value = 0.5", r"\[parameters\.foldx\], key 'value': 0\.5 is outside its bounds"),
         ("random_sd = 2.4", "random_sd = 2.4\nrandom_variance = 5.76", r"random_sd or random_variance, not both"),
         ('doi = "10', 'dio = "10', r"\[reference\], key 'dio': unknown key; did you mean 'doi'"),
         ('time_unit = "day"', 'time_unit = "fortnight"', r"key 'time_unit'"),
         ('time_unit = "day"', 'time_unit = "kg"', r"key 'time_unit': 'kg' is not a unit of time"),
-        ('E = "rho*E"', 'E = "roh*E"', r"\[\[phases\]\] 'expansion', key 'equations\.E'.*did you mean 'rho'"),
-        ('ends_at = "Tmax"', 'ends_at = "E"', r"'expansion', key 'ends_at'.*unknown name 'E'"),
+        (
+            'E = "rho*E"',
+            'E = "roh*E"',
+            r"'expansion', key 'equations\.E': unknown symbol `roh` in the equation of E; did you mean `rho`",
+        ),
+        (
+            'ends_at = "Tmax"',
+            'ends_at = "E"',
+            r"'expansion', key 'ends_at': 'E' uses `E`, which is a state: the end of phase expansion may use foldx, ",
+        ),
         ('ends_at = "Tmax"\n', "", r"key 'ends_at': every phase but the last"),
         ('M = "k*E - beta*M"\n', "", r"'decline', key 'equations\.M': the state has no equation"),
         ('expansion = "R0*exp(rho*t)"', 'expand = "R0"', r"closed_form\.expand': no such phase"),
-        ('expansion = "R0*exp(rho*t)"', 'expansion = "E"', r"closed_form\.expansion'.*unknown name 'E'"),
-        ('R0 = "Cmax/foldx"', 'alpha = "Cmax/foldx"', r"\[definitions\], key 'alpha': the name is already used"),
-        ('R0 = "Cmax/foldx"', 't = "Cmax/foldx"', r"\[definitions\], key 't': the name is already used for time"),
+        ('expansion = "R0*exp(rho*t)"', 'expansion = "E"', r"closed_form\.expansion': 'E' uses `E`, which is a state"),
+        (
+            'R0 = "Cmax/foldx"',
+            'alpha = "Cmax/foldx"',
+            r"\[definitions\], key 'alpha': the name `alpha` is already used for a parameter",
+        ),
+        ('R0 = "Cmax/foldx"', 't = "Cmax/foldx"', r"\[definitions\], key 't': the name `t` is already used for time"),
         ("rho = 0.88911095", "rhoo = 0.88911095", r"\[\[example\]\] 1, key 'derived\.rhoo'"),
         ("times = [0.0, 3.0,", "times = [3.0,", r"\[\[example\]\] 1, key 'outputs\.level': 11 values for 10 times"),
         ('unit = "copies/ug"\nexpression', 'unit = "parsec"\nexpression', r"\[outputs\.level\], key 'unit'"),
@@ -40,13 +52,13 @@ TEXT = (model_folder() / "stein2019.toml").read_text(encoding="utf-8")
         (
             'start = ["peak_time"]',
             'start = ["peek_time"]',
-            r"\[parameters\.Tmax\], key 'start'.*did you mean 'peak_time'",
+            r"\[parameters\.Tmax\], key 'start'.*did you mean `peak_time`",
         ),
         ("title =", "title", r"not a TOML file"),
         (
             'rho = "log(foldx)/Tmax"',
             'rho = "R0/Tmax"',
-            r"\[definitions\], key 'rho': 'R0/Tmax' uses 'R0', which is not defined above it",
+            r"\[definitions\], key 'rho': 'R0/Tmax' uses `R0`, which is not defined above it",
         ),
         (
             'unit = "1/day"',
@@ -121,9 +133,3 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path):
 def test_what_is_not_a_name_is_refused():
     with pytest.raises(InputError, match="given by name or path, not as NoneType"):
         load_model(None)
-
-
-@pytest.mark.parametrize("unit", ["copies/ug/day", "1/(copies/ug*days)", "day^-1", "10^6 cells/kg", "copies/µg"])
-def test_products_and_quotients_of_known_units(unit):
-    text = TEXT.replace('unit = "1/day"', f'unit = "{unit}"', 1)
-    assert read_model(text, name="mine").parameters["alpha"].unit == unit

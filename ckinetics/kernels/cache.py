@@ -1,0 +1,64 @@
+"""Where generated and compiled code lies, under a name that changes with any edit of a kernel. Needs no numba."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+
+@functools.cache
+def cache_root() -> Path | None:
+    """Return the folder for generated and compiled code, or None where none can be written.
+
+    ``CKINETICS_CACHE_DIR`` names it; without that it is the user's cache folder.
+    """
+    named = os.environ.get("CKINETICS_CACHE_DIR", "").strip()
+    for candidate in [named] if named else _default_roots():
+        folder = Path(candidate)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _default_roots() -> list[str]:
+    roots = []
+    if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
+        roots.append(os.path.join(os.environ["LOCALAPPDATA"], "ckinetics", "cache"))  # noqa: PTH118
+    if os.environ.get("XDG_CACHE_HOME"):
+        roots.append(os.path.join(os.environ["XDG_CACHE_HOME"], "ckinetics"))  # noqa: PTH118
+    home = os.path.expanduser("~")  # noqa: PTH111  (Path.home raises where there is none)
+    if home != "~":
+        roots.append(os.path.join(home, ".cache", "ckinetics"))  # noqa: PTH118
+    return roots
+
+
+@functools.cache
+def compiled_folder() -> Path | None:
+    """Return the folder of compiled kernels for this very state of the kernel files."""
+    root = cache_root()
+    if root is None:
+        return None
+    folder = root / f"compiled-{kernel_stamp()}"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder
+
+
+@functools.cache
+def kernel_stamp() -> str:
+    """Return a hash over every kernel file and the numba and numpy versions."""
+    digest = hashlib.sha256(f"numba {version('numba')} numpy {version('numpy')}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
