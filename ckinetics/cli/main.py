@@ -17,6 +17,7 @@ from .models import models
 from .nca import nca
 from .plates import plates
 from .quantify import quantify
+from .warmup import warmup
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QC = 0, 1, 2, 3
 
@@ -85,6 +86,7 @@ app.command()(models)
 app.command()(nca)
 app.command()(plates)
 app.command()(quantify)
+app.command()(warmup)
 
 
 def _run(folder: Path, out: Path, *, quiet: bool) -> None:

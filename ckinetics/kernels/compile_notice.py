@@ -15,6 +15,7 @@ from typing import Any
 import numba.core.event
 
 from ..notices import tell
+from .cache import cache_root
 
 PATIENCE = 1.0
 OURS = "ckinetics"  # begins the names of our modules, generated ones too
@@ -70,8 +71,6 @@ class CompileWatch(numba.core.event.Listener):  # type: ignore[misc]
 
     def say(self) -> None:
         """Tell, once, that code is being compiled."""
-        from .jit import cache_root
-
         with self.lock:
             if self.told:
                 return

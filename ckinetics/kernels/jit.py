@@ -20,7 +20,6 @@ import numba
 import numba.extending
 
 from .cache import compiled_folder
-
 from .compile_notice import watched
 
 _CONFIG_LOCK = threading.Lock()

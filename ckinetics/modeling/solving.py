@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 METHODS = ("auto", "rodas5p", "tsit5")
 RTOL = 3e-6
 MAX_STEPS = 10_000
-# Another kind of array would compile the solvers anew.
-KIND_OF_ARRAY = ["C", "W"]
 
 
 class Outcome(IntEnum):
@@ -139,7 +137,7 @@ def solve(
         from .events import Events
 
         events = Events.of_file(model, patients)
-    theta = np.require(theta, np.float64, KIND_OF_ARRAY)
+    theta = np.require(theta, np.float64, ["C", "W"])  # another kind would compile the solvers anew
     values = np.empty((patients, samples, len(wanted)))
     codes, steps = np.zeros(patients, np.int8), np.zeros(patients, np.int32)
     gradient = None if free is None else np.empty((*values.shape, len(free)))
@@ -218,6 +216,6 @@ def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | 
     usable = (times >= 0) & (times < np.inf)
     counts = usable.sum(axis=1)
     if usable.all() and (times[:, 1:] >= times[:, :-1]).all():
-        return np.require(times, np.float64, KIND_OF_ARRAY), counts, None
+        return np.require(times, np.float64, ["C", "W"]), counts, None
     order = np.argsort(np.where(usable, times, np.inf), axis=1, kind="stable")
     return np.take_along_axis(times, order, axis=1), counts, np.argsort(order, axis=1, kind="stable")

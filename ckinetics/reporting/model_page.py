@@ -56,7 +56,14 @@ def model_lines(model: Model, *, ascii_only: bool = False) -> list[str]:
             lines += ([""] if at else []) + wrapped(paragraph, "  ")
     if spec.unit_check == "none":
         lines += ["", *wrapped(f"The units of this model are not checked: {spec.unit_check_reason}", hang=2)]
-    return [*lines, *_parameters(model), *_constants(model), *_inputs(model), *_equations(model, ascii_only), *_results(model, ascii_only)]
+    return [
+        *lines,
+        *_parameters(model),
+        *_constants(model),
+        *_inputs(model),
+        *_equations(model, ascii_only),
+        *_results(model, ascii_only),
+    ]
 
 
 def list_lines(models: Sequence[Model]) -> list[str]:
@@ -109,7 +116,8 @@ def _parameters(model: Model) -> list[str]:
     for name, p in model.parameters.items():
         bounds = f"{p.bounds[0]:g} to {p.bounds[1]:g}"
         rows.append((name, f"{p.value:g}", p.unit, p.transform, bounds, _random_effect(p), p.trust, p.label))
-    used = {one.trust for one in [*model.parameters.values(), *model.specification.constants.values()]}
+    used = {p.trust for p in model.parameters.values()}
+    used |= {one.trust for one in model.specification.constants.values() if one.trust}
     used |= {output.residual.trust for output in model.specification.outputs.values() if output.residual}
     marks = "; ".join(f"{mark} {TRUST[mark]}" for mark in TRUST if mark in used)
     return ["", "Parameters", *table(rows), *wrapped(f"trust: {marks}", "  ", hang=2)]
