@@ -91,9 +91,12 @@ app.command()(warmup)
 
 def _run(folder: Path, out: Path, *, quiet: bool) -> None:
     from ..errors import CkineticsError, InputError
+    from ..notices import set_writer
     from ..study import run_study
     from ..study.outcome import FAILED, OK, QC_FAILED
 
+    if quiet:
+        set_writer(None)
     try:
         result = run_study(folder, out=out, progress=None if quiet else _progress())
     except InputError as err:

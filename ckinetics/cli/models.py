@@ -18,8 +18,8 @@ def models(
     name: Annotated[str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check.")] = "",
     checked: Annotated[str, typer.Argument(help="After check: a model's name, or the path of a file.")] = "",
     text: Annotated[bool, _OPTION("--text", help="Show the file as it is.")] = False,
-    points: Annotated[int, _OPTION(help="Of check: random points at which identifiability is judged.")] = 5,
-    seed: Annotated[int, _OPTION(help="Of check: their seed.")] = 0,
+    points: Annotated[int, _OPTION(min=1, help="Of check: random points at which identifiability is judged.")] = 5,
+    seed: Annotated[int, _OPTION(min=0, help="Of check: their seed.")] = 0,
 ) -> None:
     """List the models; show one; check a model file.
 

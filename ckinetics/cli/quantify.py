@@ -82,9 +82,12 @@ def _quantify(
     quiet: bool,
 ) -> None:
     from ..errors import CkineticsError, InputError
+    from ..notices import set_writer
     from ..study.batch import EXIT_STATUS, quantify_folder
     from ..study.settings import located_plate_settings
 
+    if quiet:
+        set_writer(None)
     bar = Bar(shown=not quiet and sys.stderr.isatty())
     try:
         if settings is not None:
