@@ -30,6 +30,7 @@ _HOMES = {
     "exposure_correlation": "exposure",
     "exposure_response": "exposure",
     "fit": "fitting",
+    "identifiability": "modeling",
     "kinetics_from_arrays": "cohorts",
     "list_models": "modeling",
     "load": "cohorts",

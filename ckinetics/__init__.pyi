@@ -28,6 +28,7 @@ from .exposure import exposure_correlation as exposure_correlation
 from .exposure import exposure_response as exposure_response
 from .exposure import peaks as peaks
 from .fitting import fit as fit
+from .modeling import identifiability as identifiability
 from .modeling import list_models as list_models
 from .modeling import load_model as load_model
 from .noncompartmental import cautions_table as cautions_table

@@ -10,6 +10,8 @@ import matplotlib as mpl
 import pytest
 
 mpl.use("Agg")
+# Whether code is compiled or comes from the cache must not change what a test sees on stderr.
+os.environ["CKINETICS_QUIET"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -9,16 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from .models import models
 from .nca import nca
 from .plates import plates
 from .quantify import quantify
-
-if TYPE_CHECKING:
-    from ..modeling import Model
+from .warmup import warmup
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QC = 0, 1, 2, 3
 
@@ -83,42 +82,21 @@ def demo(
     _run(study, out, quiet=False)
 
 
-@app.command()
-def models(
-    name: Annotated[str, typer.Argument(help="Show one model (a name, or the path of a model file).")] = "",
-) -> None:
-    """List the models, or show one."""
-    from ..errors import CkineticsError
-    from ..modeling import list_models, load_model
-
-    try:
-        if name:
-            typer.echo(_describe(load_model(name)))
-            return
-        for one in list_models():
-            typer.echo(f"{one}  {load_model(one).specification.title}")
-    except CkineticsError as err:
-        _stop(err, EXIT_USAGE)
-
-
+app.command()(models)
 app.command()(nca)
 app.command()(plates)
 app.command()(quantify)
-
-
-def _describe(model: Model) -> str:
-    specification = model.specification
-    if specification.unit_check == "none":
-        reason = " ".join(specification.unit_check_reason.split())
-        return f"note: the units of this model are not checked: {reason}\n\n{model.text}"
-    return model.text
+app.command()(warmup)
 
 
 def _run(folder: Path, out: Path, *, quiet: bool) -> None:
     from ..errors import CkineticsError, InputError
+    from ..notices import set_writer
     from ..study import run_study
     from ..study.outcome import FAILED, OK, QC_FAILED
 
+    if quiet:
+        set_writer(None)
     try:
         result = run_study(folder, out=out, progress=None if quiet else _progress())
     except InputError as err:

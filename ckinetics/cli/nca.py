@@ -98,10 +98,13 @@ def _nca(
     quiet: bool,
 ) -> None:
     from ..errors import CkineticsError, InputError
+    from ..notices import set_writer
     from ..study.nca_folder import analyse_file
     from ..study.nca_input import Levels
     from ..study.settings import located_nca_settings
 
+    if quiet:
+        set_writer(None)
     tell = (lambda line: typer.echo(f"· {line}", err=True)) if not quiet and sys.stderr.isatty() else None
     try:
         if settings is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from .progress import Bar
 
 if TYPE_CHECKING:
     from ..study.batch import BatchRun
@@ -81,10 +82,13 @@ def _quantify(
     quiet: bool,
 ) -> None:
     from ..errors import CkineticsError, InputError
+    from ..notices import set_writer
     from ..study.batch import EXIT_STATUS, quantify_folder
     from ..study.settings import located_plate_settings
 
-    bar = _Bar(shown=not quiet and sys.stderr.isatty())
+    if quiet:
+        set_writer(None)
+    bar = Bar(shown=not quiet and sys.stderr.isatty())
     try:
         if settings is not None:
             found, sheet = located_plate_settings(settings)
@@ -122,31 +126,3 @@ def _tell(run: BatchRun, *, quiet: bool) -> None:
 def _stop(err: Exception, code: int) -> NoReturn:
     typer.echo(f"ckinetics: {err}", err=True)
     raise typer.Exit(code)
-
-
-class _Bar:
-    """A progress bar for each step, on a terminal; nothing in a log or a pipe."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
-        self.stack = contextlib.ExitStack()
-        self.step = ""
-        self.bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.stack.close()
-
-    def show(self, step: str, done: int, total: int) -> None:
-        """Show how far a step has come."""
-        if not self.shown:
-            return
-        if step != self.step:
-            self.stack.close()
-            self.step = step
-            self.bar = self.stack.enter_context(
-                typer.progressbar(length=max(total, 1), label=f"{step:21}", file=sys.stderr, show_pos=True)
-            )
-        self.bar.update(done - self.bar.pos)

@@ -20,6 +20,7 @@ import numba
 import numba.extending
 
 from .cache import compiled_folder
+from .compile_notice import watched
 
 _CONFIG_LOCK = threading.Lock()
 
@@ -78,9 +79,11 @@ def pointer(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder or "")
         try:
-            compiled = numba.cfunc(signature, cache=folder is not None, **options)(function)
+            with watched():
+                compiled = numba.cfunc(signature, cache=folder is not None, **options)(function)
         except RuntimeError:  # no place for a cache: compile in memory
-            compiled = numba.cfunc(signature, **options)(function)
+            with watched():
+                compiled = numba.cfunc(signature, **options)(function)
         finally:
             numba.config.CACHE_DIR = before
     _KEPT.append(compiled)  # its address is valid while it lives

@@ -166,8 +166,9 @@ class Model:
                 f"times have leading dims {t.shape[:-1]} and the parameters {shape}: they do not fit together"
             ) from None
         rows = int(np.prod(leading))
-        grid = np.ascontiguousarray(np.broadcast_to(t, (*leading, t.shape[-1]))).reshape(rows, -1)
-        values = np.ascontiguousarray(np.broadcast_to(theta, (*leading, theta.shape[-1]))).reshape(rows, -1)
+        # Copies: arrays of another order, or that cannot be written as those of broadcast_to, would compile all anew.
+        grid = np.array(np.broadcast_to(t, (*leading, t.shape[-1])), order="C").reshape(rows, -1)
+        values = np.array(np.broadcast_to(theta, (*leading, theta.shape[-1])), order="C").reshape(rows, -1)
         if self.uses_closed_form(name, inputs or {}, method):
             out = np.full(grid.shape, np.nan)
             getattr(self.compiled, f"curves_{name}")(grid, values, out)

@@ -137,7 +137,7 @@ def solve(
         from .events import Events
 
         events = Events.of_file(model, patients)
-    theta = np.ascontiguousarray(theta)
+    theta = np.require(theta, np.float64, ["C", "W"])  # another kind would compile the solvers anew
     values = np.empty((patients, samples, len(wanted)))
     codes, steps = np.zeros(patients, np.int8), np.zeros(patients, np.int32)
     gradient = None if free is None else np.empty((*values.shape, len(free)))
@@ -150,7 +150,7 @@ def solve(
 
         which = (True, None) if method == "rodas5p" else (None, True)
         given = (ordered[rows], counts[rows], theta[rows])
-        what = (*events.arrays(rows), wanted, rtol, max_steps)
+        what = (*events.arrays(rows), wanted, float(rtol), int(max_steps))
 
         def work(first: int, last: int) -> None:
             w, v = fixed.scratch(0 if more is None else len(more))
@@ -216,6 +216,6 @@ def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | 
     usable = (times >= 0) & (times < np.inf)
     counts = usable.sum(axis=1)
     if usable.all() and (times[:, 1:] >= times[:, :-1]).all():
-        return np.ascontiguousarray(times), counts, None
+        return np.require(times, np.float64, ["C", "W"]), counts, None
     order = np.argsort(np.where(usable, times, np.inf), axis=1, kind="stable")
     return np.take_along_axis(times, order, axis=1), counts, np.argsort(order, axis=1, kind="stable")

@@ -23,27 +23,8 @@ def test_version_and_help() -> None:
     assert command("--version").stdout.strip() == f"ckinetics {ck.__version__}"
     done = command("--help")
     assert done.returncode == 0
-    for word in ("run", "demo", "models"):
+    for word in ("run", "demo", "models", "warmup"):
         assert word in done.stdout
-
-
-def test_models_lists_the_files(project_root: Path) -> None:
-    done = command("models")
-    files = sorted(path.stem for path in (project_root / "models").glob("*.toml"))
-    assert [line.split()[0] for line in done.stdout.splitlines()] == files
-    assert "rho" in command("models", "stein2019").stdout
-    wrong = command("models", "stein2091")
-    assert wrong.returncode == 2
-    assert "stein2019" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
-
-
-def test_units_that_are_not_checked_are_told(tmp_path: Path, project_root: Path) -> None:
-    text = (project_root / "models" / "stein2019.toml").read_text(encoding="utf-8")
-    file = tmp_path / "mixed.toml"
-    file.write_text('unit_check = "none"\nunit_check_reason = "cells and cells/L mixed"\n' + text, encoding="utf-8")
-    shown = command("models", str(file)).stdout
-    assert shown.startswith("note: the units of this model are not checked: cells and cells/L mixed\n")
 
 
 @pytest.mark.parametrize(

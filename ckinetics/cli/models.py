@@ -1,0 +1,142 @@
+"""The command ``ckinetics models``: the library as a list, one model as a page, a file checked."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from ..modeling import Model
+    from ..modeling.checking import ModelCheck
+
+_OPTION = typer.Option
+
+
+def models(
+    name: Annotated[str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check.")] = "",
+    checked: Annotated[str, typer.Argument(help="After check: a model's name, or the path of a file.")] = "",
+    text: Annotated[bool, _OPTION("--text", help="Show the file as it is.")] = False,
+    points: Annotated[int, _OPTION(min=1, help="Of check: random points at which identifiability is judged.")] = 5,
+    seed: Annotated[int, _OPTION(min=0, help="Of check: their seed.")] = 0,
+) -> None:
+    """List the models; show one; check a model file.
+
+    Checking validates the file, runs its examples, compares closed forms with the integrated equations, and reports
+    which parameters the outputs can tell apart.
+
+    Exit codes: 0 everything went well; 1 the file is faulty or does not keep what it says; 2 the command was used
+    wrongly.
+    """
+    from ..errors import CkineticsError, InputError
+
+    try:
+        if name == "check":
+            _check(checked, points, seed)
+        elif checked:
+            raise InputError(f"'{name} {checked}' is not understood: write 'check {checked}', or one name to show")
+        elif name:
+            _show(name, text=text)
+        else:
+            _list()
+    except InputError as err:
+        # What is wrong in a file names it; what names none is wrong in the words of the command.
+        _stop(err, 1 if err.file else 2)
+    except (CkineticsError, OSError) as err:
+        _stop(err, 1)
+
+
+def _list() -> None:
+    from ..modeling import list_models, load_model
+    from ..reporting.model_page import list_lines
+
+    _echo(list_lines([load_model(name) for name in list_models()]))
+
+
+def _show(name: str, *, text: bool) -> None:
+    from ..modeling import load_model
+
+    model = load_model(name)
+    if text:
+        _echo(model.text.splitlines())
+        return
+    from ..reporting.model_page import model_lines
+
+    _echo(model_lines(model, ascii_only=_ascii_only()))
+
+
+def _check(name: str, points: int, seed: int) -> None:
+    from ..errors import InputError
+    from ..modeling import load_model
+    from ..modeling.checking import check_model
+
+    if not name:
+        raise InputError("check needs a model's name or the path of a file: ckinetics models check FILE")
+    model = load_model(name)
+    found = check_model(model, points=points, seed=seed)
+    _echo(check_lines(model, found))
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def check_lines(model: Model, found: ModelCheck) -> list[str]:
+    """Return what a check found, for a person."""
+    from ..reporting.model_page import wrapped
+
+    spec = model.specification
+    time_unit = spec.time_unit
+    counts = [(len(spec.parameters), "parameter"), (len(spec.states), "state"), (len(spec.phases), "phase")]
+    counts.append((len(spec.outputs), "output"))
+    said = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts)
+    lines = wrapped(f"{model.file or model.name}: the file is valid ({said})")
+    lines.append("examples" if spec.example else "examples: the file has none; add one, so that it tests itself")
+    for example in found.examples:
+        mark = "passed" if example["passed"] else "FAILED"
+        line = f"{mark}: {example['title'] or 'untitled'}: error {example['error']:.2g}, tolerance"
+        lines += wrapped(f"{line} {example['tolerance']:g}; {example['source']}", "  ", hang=4)
+    for one in found.closed_forms:
+        verdict = "agrees with" if one.agrees else "DIFFERS FROM"
+        lines += wrapped(
+            f"closed form of {one.output} {verdict} the integrated equations: largest relative difference "
+            f"{one.difference:.2g}, at {one.time:g} {time_unit}, of {one.n_times} times"
+        )
+    steps = ", ".join(f"{count} steps with {method}" for method, count in found.steps.items())
+    lines += wrapped(f"integration: {model.method} suits it ({steps} at the file's values)")
+    if found.identifiability is not None:
+        lines.append("structural identifiability (local)")
+        for name in found.identifiability["observed"].values:
+            judged = found.identifiability.sel(observed=name)
+            rank, size = int(judged["rank"]), judged.sizes["parameter"]
+            told = "; ".join(sentence for sentence in judged["finding"].values.tolist() if sentence)
+            whole = "every parameter is identifiable" if rank == size else told
+            lines += wrapped(f"{name}: rank {rank} of {size}: {whole}", "  ", hang=4)
+    for problem in found.problems:
+        lines += wrapped(f"FAILED: {problem}")
+    return [*lines, "passed" if found.passed else "not passed"]
+
+
+def _ascii_only() -> bool:
+    from ..reporting.equations import CHARACTERS
+
+    try:
+        CHARACTERS.encode(_encoding())
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "ascii"
+
+
+def _echo(lines: list[str]) -> None:
+    """Print lines; a letter that the terminal lacks becomes ``?``."""
+    encoding = _encoding()
+    for line in lines:
+        typer.echo(line.encode(encoding, "replace").decode(encoding))
+
+
+def _stop(err: Exception, code: int) -> NoReturn:
+    typer.echo(f"ckinetics: {err}", err=True)
+    raise typer.Exit(code)

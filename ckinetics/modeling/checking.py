@@ -1,0 +1,141 @@
+"""Whether a model file keeps what it says: examples, closed forms against equations, solvers, identifiability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from .identifiability import horizon, identifiability
+from .library import Model, check_examples
+from .solving import Outcome, solve
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Equations integrated with this tolerance are off by far less than what counts as a difference.
+TOLERANCE, DIFFERENT = 1e-11, 1e-6
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """How far an output's closed form is from its integrated equations: the largest relative difference, and where."""
+
+    output: str
+    difference: float
+    time: float
+    n_times: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two are the same curve."""
+        return self.difference <= DIFFERENT
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What `check_model` found.
+
+    Attributes
+    ----------
+    examples : as `check_examples` returns them
+    closed_forms : per output that has one
+    steps : per method the steps that it takes to the horizon at the file's values and default tolerance
+    identifiability : as `identifiability` returns it, or None where the equations cannot be solved
+    problems : what could not be checked, a sentence each
+    """
+
+    examples: list[dict[str, Any]]
+    closed_forms: list[ClosedForm]
+    steps: dict[str, int]
+    identifiability: xr.Dataset | None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether examples and closed forms hold and everything could be computed."""
+        return (
+            not self.problems
+            and all(example["passed"] for example in self.examples)
+            and all(found.agrees for found in self.closed_forms)
+        )
+
+
+def check_model(model: Model, *, points: int = 5, seed: int = 0) -> ModelCheck:
+    """Check a model beyond what loading it does.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    points, seed
+        As for `identifiability`.
+
+    Examples
+    --------
+    >>> from ckinetics.modeling import load_model
+    >>> check_model(load_model("stein2019"), points=1).passed
+    True
+    """
+    problems: list[str] = []
+    examples: list[dict[str, Any]] = []
+    closed: list[ClosedForm] = []
+    found = None
+    try:
+        examples = check_examples(model)
+    except InputError as err:
+        problems.append(f"the examples cannot be computed: {err}")
+    try:
+        closed = [compare_closed_form(model, output) for output in model.closed_forms]
+    except InputError as err:
+        problems.append(f"the closed form cannot be compared: {err}")
+    steps = {}
+    for method in ("rodas5p", "tsit5"):
+        code, steps[method] = _steps(model, method)
+        if code is not Outcome.solved and method == model.method:
+            problems.append(f"with {method}, which would be chosen, {code.sentence}")
+    try:
+        found = identifiability(model, points=points, seed=seed)
+    except InputError as err:
+        problems.append(f"identifiability cannot be told: {err}")
+    return ModelCheck(examples, closed, steps, found, problems)
+
+
+def compare_closed_form(model: Model, output: str) -> ClosedForm:
+    """Compare a closed form with the equations, at the file's values and at those of every example.
+
+    Raises
+    ------
+    InputError
+        The equations cannot be integrated.
+
+    Examples
+    --------
+    >>> from ckinetics.modeling import load_model
+    >>> compare_closed_form(load_model("stein2019"), "level").agrees
+    True
+    """
+    worst = ClosedForm(output, 0.0, 0.0, 0)
+    count = 0
+    cases = [({}, ()), *((example.parameters, example.times) for example in model.specification.example)]
+    for parameters, times in cases:
+        grid = np.unique(np.concatenate([np.linspace(0.0, horizon(model), 101), np.asarray(times, float)]))
+        closed = model.evaluate(grid, parameters, output=output, method="closed_form")
+        integrated = model.evaluate(grid, parameters, output=output, method="rodas5p", rtol=TOLERANCE)
+        size = np.maximum(np.abs(closed), np.abs(integrated))
+        apart = np.abs(closed - integrated) / np.where(size > 0, size, 1.0)
+        apart = np.where(np.isnan(apart), np.inf, apart)
+        count += len(grid)
+        at = int(apart.argmax())
+        if apart[at] > worst.difference:
+            worst = ClosedForm(output, float(apart[at]), float(grid[at]), 0)
+    return ClosedForm(output, worst.difference, worst.time, count)
+
+
+def _steps(model: Model, method: str) -> tuple[Outcome, int]:
+    theta, _ = model.natural_parameters(None)
+    times = np.linspace(0.0, horizon(model), 30)[None, :]
+    found = solve(model, times, theta[None, :], outputs=[next(iter(model.specification.outputs))], method=method)
+    return Outcome(int(found.codes[0])), int(found.steps[0])

@@ -1,0 +1,165 @@
+"""`ckinetics models`: the list, a page, and the check of a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ckinetics.modeling import list_models, load_model
+from ckinetics.reporting.equations import rendered
+from ckinetics.reporting.model_page import WIDTH, list_lines, model_lines, table
+
+
+def command(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ckinetics", "models", *map(str, words)],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | env,
+    )
+
+
+def stein(tmp_path: Path, old: str, new: str) -> Path:
+    text = load_model("stein2019").text
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return path
+
+
+def test_the_list_says_what_each_model_has():
+    head, *lines = list_lines([load_model("stein2019")])
+    assert head.split("  ")[0] == "model"
+    for word in ("stein2019", "2", "level", "all", "yes", "Stein", "2019:"):
+        assert word in " ".join(lines).split()
+    done = command()
+    assert done.returncode == 0
+    assert {line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")} == {
+        "model",
+        *list_models(),
+    }
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_page_says_everything_and_fits(name):
+    model = load_model(name)
+    lines = model_lines(model)
+    page = "\n".join(lines)
+    spec = model.specification
+    assert all(len(line) <= WIDTH for line in lines if " " in line.strip())
+    assert spec.reference.doi in page
+    for parameter in model.parameters:
+        assert any(line.split()[:1] == [parameter] for line in lines)
+    for state in spec.states:
+        assert page.count(f"d{state}/dt = ") == len(spec.phases)
+    for derived, value in model.derive().items():
+        assert any(line.split()[:2] == [derived, f"{float(value):.6g}"] for line in lines)
+    assert "trust: " in page
+    for heading in ("Verified", "Parameters", "Equations", "Outputs", "Examples"):
+        assert heading in lines
+    assert all(line.isascii() for line in model_lines(model, ascii_only=True) if "/dt = " in line)
+
+
+def test_random_effects_are_named_as_the_file_names_them(tmp_path):
+    assert "SD 2.4 " in "\n".join(model_lines(load_model("stein2019")))
+    other = load_model(stein(tmp_path, "random_sd = 2.4", "random_variance = 5.76"))
+    assert "variance 5.76 " in "\n".join(model_lines(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "plain"),
+    [
+        ("-k*E", "−k·E", "-k*E"),
+        ("a-b+-c", "a − b + −c", "a - b + -c"),
+        ("x**2/y ** -12", "x²/y⁻¹²", "x^2/y^-12"),
+        ("x**n*2**0.5", "x^n·2^0.5", "x^n*2^0.5"),
+        ("where(t>=T, 1e-3,a*(b -c))", "where(t ≥ T, 1e-3, a·(b − c))", "where(t >= T, 1e-3, a*(b - c))"),
+        ("hill( x,2,K_1 )*x2", "hill(x, 2, K_1)·x2", "hill(x, 2, K_1)*x2"),
+        ("lambda*x", "lambda·x", "lambda*x"),
+    ],
+)
+def test_expressions_are_rendered(text, shown, plain):
+    assert rendered(text) == shown
+    assert rendered(text, ascii_only=True) == plain
+
+
+def test_a_table_keeps_its_columns():
+    lines = table([("a", "b", "word " * 40), ("long", "x\x1b[31m", "end")])
+    assert {line.index("word") for line in lines if "word" in line} == {len("  long  x [31m  ")}
+    assert all(line.isprintable() and len(line) <= WIDTH for line in lines)
+    narrow = table([("a" * 60, "b" * 30, "what it is")])
+    assert narrow[1] == "      what it is"
+
+
+def test_show_and_text_and_a_terminal_without_the_characters():
+    page = command("stein2019")
+    assert page.returncode == 0
+    assert "    dM/dt = k·E − beta·M\n" in page.stdout
+    ascii_page = command("stein2019", PYTHONIOENCODING="ascii")
+    assert ascii_page.returncode == 0
+    assert "    dM/dt = k*E - beta*M\n" in ascii_page.stdout
+    assert ascii_page.stdout.isascii()
+    text = command("stein2019", "--text")
+    assert text.stdout == load_model("stein2019").text
+
+
+def test_a_check_of_a_good_file():
+    done = command("check", "stein2019")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert "stein2019.toml: the file is valid (6 parameters, 2 states, 2 phases, 1 output)" in said
+    assert "  passed: typical patient: error" in said
+    assert "closed form of level agrees with the integrated equations" in said
+    assert "integration: " in said
+    assert "level: rank 6 of 6: every parameter is identifiable" in said
+    assert said.splitlines()[-1] == "passed"
+
+
+def test_a_check_finds_what_does_not_hold(tmp_path):
+    wrong = stein(tmp_path, "level = [6.15385, 88.6247", "level = [6.15385, 88.7247")
+    done = command("check", wrong)
+    assert done.returncode == 1
+    assert "  FAILED: typical patient: error 0.0011" in done.stdout
+    assert done.stdout.splitlines()[-1] == "not passed"
+    apart = stein(tmp_path, 'decline = "Cmax*((1 - FB)*exp(', 'decline = "Cmax*((1 - 2*FB)*exp(')
+    done = command("check", apart)
+    assert done.returncode == 1
+    assert "closed form of level DIFFERS FROM the integrated equations" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["stein2091"], 2, "did you mean 'stein2019'"),
+        (["check"], 2, "check needs a model's name or the path"),
+        (["check", "stein2091"], 2, "did you mean 'stein2019'"),
+        (["check", "nowhere.toml"], 1, "nowhere.toml: the model file cannot be read"),
+        (["show", "stein2019"], 2, "write 'check stein2019'"),
+        (["check", "stein2019", "--points", "0"], 2, "--points"),
+    ],
+)
+def test_wrong_use(words, code, message):
+    done = command(*words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('E = "-alpha*E"', 'E = "-alfa*E"', "unknown symbol `alfa` in the equation of E; did you mean `alpha`?"),
+        ('E = "-alpha*E"', "E = \"__import__('os').system('true')\"", "mine.toml"),
+        ('E = "-alpha*E"', f'E = "{"(" * 5000}E{")" * 5000}"', "mine.toml"),
+    ],
+)
+def test_a_faulty_file_is_one_sentence(tmp_path, old, new, message):
+    for words in (["check"], []):
+        done = command(*words, stein(tmp_path, old, new))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
