@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def written(parameters: dict[str, float], body: str, name: str = "written"):
     text = HEAD
     for key, value in parameters.items():
         text += f'[parameters.{key}]\nlabel = "p"\nvalue = {value!r}\nunit = "1"\ntransform = "none"\n'
-        text += f'bounds = [-1e30, 1e30]\ntrust = "D"\n'
+        text += 'bounds = [-1e30, 1e30]\ntrust = "D"\n'
     return read_model(text + body, name=name, file=f"{name}.toml")
 
 
@@ -105,7 +106,7 @@ def test_errors_at_default_tolerance_and_how_they_fall(name):
     fine = np.linspace(GRIDS[name][0], GRIDS[name][-1], 400)
     exact = run(model, fine, method="rodas5p", rtol=1e-12, max_steps=10**6).values[0]
     errors = [error(model, fine, exact, rtol=rtol) for rtol in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)]
-    assert all(tight < loose / 5 for loose, tight in zip(errors, errors[1:], strict=False)), errors
+    assert all(tight < loose / 5 for loose, tight in itertools.pairwise(errors)), errors
 
 
 @pytest.mark.parametrize("method", ["rodas5p", "tsit5"])
@@ -237,7 +238,9 @@ def test_doses_add_up_as_the_closed_form_says():
     # Derivatives of the later doses follow too.
     theta, _ = model.natural_parameters(None, {"dose": doses})
     events = Events.of_inputs(model, 1, {"dose": doses})
-    found = solve(model, times[None], theta[None], outputs=["concentration"], events=events, free=np.arange(3), rtol=1e-10)
+    found = solve(
+        model, times[None], theta[None], outputs=["concentration"], events=events, free=np.arange(3), rtol=1e-10
+    )
     changed = [
         model.evaluate(times, {"ka": 1.57942 * (1 + h)}, inputs={"dose": doses}, rtol=1e-11) for h in (1e-5, -1e-5)
     ]
@@ -319,7 +322,9 @@ def test_what_cannot_be_solved_has_a_code(equations, states, parameters, outcome
 
 def test_a_failure_is_said_in_one_sentence():
     model = written({"k": 1.0}, phase({"A": "k*A**2"}, {"A": "1"}))
-    with pytest.raises(InputError, match=r"model 'written' cannot be solved for 1 of 2 sets of parameters, .* number 2"):
+    with pytest.raises(
+        InputError, match=r"model 'written' cannot be solved for 1 of 2 sets of parameters, .* number 2"
+    ):
         model.evaluate([0.5, 3.0], {"k": [0.1, 1.0]}, method="rodas5p")
 
 
@@ -374,7 +379,9 @@ for method in ("rodas5p", "tsit5"):
     lines = []
     for off in ("0", "1"):
         environment = os.environ | {"NUMBA_DISABLE_JIT": off}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         lines.append([np.array(eval(line)) for line in done.stdout.splitlines()])
     for compiled, plain in zip(*lines, strict=True):
