@@ -18,7 +18,8 @@ from ..threads import run_slices, thread_count
 from .doses import add_dose_parameters, find_dose
 from .inputs import has_errors, kernel_samples, leading_dims
 from .ratios import add_ratios
-from .results import build_result, empty_tables
+from .reasons import Reason
+from .results import build_result, empty_tables, name_too_large
 from .rules import PERSISTENCES, Anchor, BlqRule, Limits, Preset, check_choice, kernel_rules, resolve
 from .selection import Selection, read_selection
 from .tobit import add_tobit
@@ -292,9 +293,14 @@ def analyse(
         )  # fmt: skip
 
     run_slices(work, len(windows.rows), threads)
+    name_too_large(tables)
     if windows.next_infusion is not None:
         inside = windows.next_infusion < tables.facts[codes.LAST_TIME]
         tables.flags[inside] |= codes.FLAG_OTHER_INFUSION
+    if selection is not None:
+        times, chosen = samples.time[windows.rows], selection.codes[windows.rows] > 0
+        inside = (times >= windows.starts[:, np.newaxis]) & (times <= windows.ends[:, np.newaxis])
+        tables.flags[(chosen & inside).any(axis=1)] |= codes.FLAG_MANUAL_LINE
     unit = str(profiles["level"].attrs.get("units", ""))
     result = build_result(
         profiles,
@@ -319,7 +325,19 @@ def analyse(
         result = add_tobit(result, samples, windows, rules, threads, unit)
     if settings.uncertainty is not None:
         result = add_uncertainty(result, samples, windows, rules, settings.uncertainty, threads)
+    if each:
+        _name_missing_infusions(result)
     return add_ratios(result)
+
+
+def _name_missing_infusions(result: xr.Dataset) -> None:
+    """Give all that belongs to an infusion that is not on record the reason that it is not."""
+    time = result["infusion_time"]
+    absent = time.copy(data=np.isnan(time.values))
+    for name in [str(name) for name in result.data_vars if str(name).endswith("reason_code")]:
+        codes = result[name]
+        here = absent.broadcast_like(codes).transpose(*codes.dims).values
+        result[name] = (codes.dims, np.where(here, np.int8(Reason.no_infusion), codes.values), codes.attrs)
 
 
 def _doses(

@@ -11,8 +11,9 @@ import xarray as xr
 
 from ckinetics.cohorts import cohort, exclude, kinetics_from_arrays, read_kinetics
 from ckinetics.errors import InputError
-from ckinetics.noncompartmental import cautions_table, nca, reasons_table
+from ckinetics.noncompartmental import cautions_table, nca, nca_table, reasons_table
 from ckinetics.noncompartmental.reasons import Reason
+from ckinetics.reporting import summary
 
 
 def one(time: list[float], level: list[float], *, uloq: Any = None, lloq: Any = 50, **options: Any) -> xr.Dataset:
@@ -186,3 +187,17 @@ def test_a_sample_chosen_by_hand_that_is_blq_is_refused_or_said() -> None:
     except InputError:
         return
     assert "manual_line" in set(cautions_table(result)["caution"])
+
+
+@pytest.mark.parametrize("preset", ["cell_therapy", "pknca"])
+def test_what_is_too_large_for_a_number_has_a_reason(preset: str) -> None:
+    levels = [[0, 1e307, 1.5e308, 1e308, 1e307, 1e306], [0, 100, 9000, 500, 300, 100]]
+    data = kinetics_from_arrays([0, 3, 7, 14, 28, 60], levels, lloq=50, unit="copies/ug")
+    result = nca(data, preset=preset, intervals=[(0, 28)], dose=1e8)
+    table = nca_table(result)
+    assert ((table["reason"] != "") == table["value"].isna()).all()
+    lost = table[table["reason"] == "too_large"]
+    assert {"auc_last", "aumc_last", "mrt_last", "auc_interval 0-28", "auc_last_dn"} <= set(lost["parameter"])
+    assert set(lost["patient"]) == {"1"}
+    assert float(result["cmax"].values[0, 0]) == 1.5e308
+    summary(result)
