@@ -250,6 +250,8 @@ def nca(
     given = data["infusions"].to_dataset() if isinstance(data, xr.DataTree) and "infusions" in data.children else None
     doses = _doses(data, dose, given, profiles, each=infusions == "each")
     count = thread_count(threads)
+    if "patient" not in profiles.dims:
+        profiles = profiles.compute()  # the chunks of dask are of patients
     if profiles["level"].chunks is not None:
         from .chunked import nca_by_chunks
 

@@ -123,9 +123,12 @@ def level_units(result: xr.Dataset) -> list[str]:
 def labels_of(result: xr.Dataset) -> dict[str, list[str]]:
     """Return the labels of each profile, by leading dim."""
     lead = leading_of(result)
+    if not lead:
+        return {}  # one profile without labels
     sizes = [result.sizes[dim] for dim in lead]
     places = np.unravel_index(np.arange(int(np.prod(sizes))), sizes)
-    found, few = {}, result[["flags"]]
+    found: dict[str, list[str]] = {}
+    few = result[["flags"]]
     for dim, at in zip(lead, places, strict=True):
         names = [str(label_of(few, dim, i)) for i in range(result.sizes[dim])]
         found[dim] = [names[i] for i in at.tolist()]

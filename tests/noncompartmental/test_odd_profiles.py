@@ -201,3 +201,31 @@ def test_what_is_too_large_for_a_number_has_a_reason(preset: str) -> None:
     assert set(lost["patient"]) == {"1"}
     assert float(result["cmax"].values[0, 0]) == 1.5e308
     summary(result)
+
+
+@pytest.mark.parametrize("name", ["status", "excluded"])
+def test_codes_that_are_none_are_refused(name: str) -> None:
+    data = kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug")
+    for code in (99, -5):
+        wrong = data.copy(deep=True)
+        wrong[name][0, 0, 1] = code
+        with pytest.raises(InputError, match=f"a code of '{name}' is {code}: its codes are whole numbers from -1"):
+            nca(wrong)
+    whole = data.assign({name: data[name].astype(float)})
+    assert float(nca(whole)["cmax"].squeeze()) == 900
+    whole[name][0, 0, 1] = np.nan
+    with pytest.raises(InputError, match=f"a code of '{name}' is missing or a fraction"):
+        nca(whole)
+
+
+def test_one_profile_without_dims_has_its_tables() -> None:
+    result = nca(kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug").isel(patient=0, matrix=0))
+    table = nca_table(result).set_index("parameter")
+    assert (table.loc["cmax", "value"], table.loc["half_life", "reason"]) == (900, "too_few_points")
+    assert nca_table(result, layout="wide")["cmax [copies/ug]"].tolist() == [900]
+
+
+def test_chunks_without_patients_are_one_piece() -> None:
+    pytest.importorskip("dask")
+    data = kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug").isel(patient=0)
+    xr.testing.assert_equal(nca(data.chunk()), nca(data))
