@@ -160,7 +160,7 @@ def nca(
         Analyse only the samples in this range of days; times then count from its start.
     infusions : {"first", "each"}
         ``first``: one analysis from the first infusion on. ``each``: one for each infusion (dim ``infusion``), up to
-        the next; times count from the infusion.
+        the next; times count from the infusion. A patient without any on record stays with the first: not calculable.
     dose : float or DataArray over patient, optional
         Dose for ``cmax_dn``, ``auc_last_dn``, ``auc_inf_obs_dn``, ``auc_interval_dn``; default the cohort's infusions,
         else its ``dose_received``.
@@ -197,7 +197,8 @@ def nca(
     Raises
     ------
     InputError
-        Unknown options; a sample without time, or times that do not increase (named by patient and sample).
+        Unknown options; a sample without time, or times that do not increase (named by patient and sample); a status
+        that is none.
 
     Notes
     -----

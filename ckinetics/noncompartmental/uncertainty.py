@@ -68,7 +68,8 @@ def add_uncertainty(
       drawn uniformly below its limit and measured again; what falls below its LLOQ is BLQ.
 
     The estimand of ``cmax`` is the level at the observed Tmax, not the maximum of resampled levels, which noise alone
-    pushes up. ``se_reason_code`` and ``boot_reason_code`` say why one is missing where its value is there.
+    pushes up. ``se_reason_code`` and ``boot_reason_code`` say why one is missing where its value is there; a value of
+    zero has no interval by the delta method, and one without any quantified sample none at all.
     """
     from scipy.special import ndtri
 
