@@ -14,6 +14,7 @@ import xarray as xr
 from ..cohorts import profiles_of
 from ..errors import InputError
 from ..provenance import content_hash
+from ..schema import Excluded
 from ..threads import run_slices, thread_count
 from .doses import add_dose_parameters, find_dose
 from .inputs import has_errors, kernel_samples, leading_dims
@@ -301,7 +302,8 @@ def analyse(
         inside = windows.next_infusion < tables.facts[codes.LAST_TIME]
         tables.flags[inside] |= codes.FLAG_OTHER_INFUSION
     if selection is not None:
-        times, chosen = samples.time[windows.rows], selection.codes[windows.rows] > 0
+        usable = (samples.state_of[samples.status + 1] != codes.UNUSABLE) & (samples.excluded != Excluded.excluded)
+        times, chosen = samples.time[windows.rows], ((selection.codes > 0) & usable)[windows.rows]
         inside = (times >= windows.starts[:, np.newaxis]) & (times <= windows.ends[:, np.newaxis])
         tables.flags[(chosen & inside).any(axis=1)] |= codes.FLAG_MANUAL_LINE
     unit = str(profiles["level"].attrs.get("units", ""))
