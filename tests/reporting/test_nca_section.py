@@ -206,7 +206,12 @@ def test_every_reason_and_flag_of_the_result_is_listed(infused: tuple[xr.Dataset
     given = np.isfinite(result["infusion_time"].values)[:, np.newaxis, :]
     missing = (result["reason_code"].values != 0) & given[..., np.newaxis]
     areas = (result["interval_reason_code"].values != 0) & given[..., np.newaxis]
-    assert len(table) == missing.sum() + areas.sum() == len(book["Reasons"]) - 1 - 1 * (book["Reasons"][1][0] == "")
+    by_dose = (result["auc_interval_dn_reason_code"].values != 0) & given[..., np.newaxis]
+    assert (
+        len(table)
+        == missing.sum() + areas.sum() + by_dose.sum()
+        == len(book["Reasons"]) - 1 - 1 * (book["Reasons"][1][0] == "")
+    )
     assert set(cautions_of(result)["matrix"]) <= {label for label, _ in each_series(result)}
 
 
