@@ -13,11 +13,12 @@ from report_builders import arrays_study, study
 from test_page import page
 from test_workbook import sheets
 
-from ckinetics.cohorts import cohort, read_kinetics
+from ckinetics.cohorts import cohort, kinetics_from_arrays, read_kinetics
 from ckinetics.noncompartmental import PARAMETERS, nca
 from ckinetics.plot.style import parameter_label
 from ckinetics.reporting import report, summary
 from ckinetics.reporting.auc_methods import areas_by_method, ratios_to_own, recorded_options
+from ckinetics.reporting.nca_section import persistence_words
 from ckinetics.reporting.numbers import number
 from ckinetics.reporting.series import cautions_of, each_series, reasons_of
 
@@ -137,6 +138,15 @@ def test_the_table_of_cells(tmp_path: Path) -> None:
     assert first["time above 1,000"] == number(float(result["threshold_duration"].values[0, 0]))
     assert (
         "Blood, persistence: in 2 patients the last sample (day 90) is still quantified; 1 patient had no" in html.text
+    )
+
+
+def test_who_was_quantified_on_the_day_of_infusion_alone_had_a_quantified_sample() -> None:
+    level = [[900, 0, 0], [2e4, 0, 0], [0, 0, 0]]
+    data = kinetics_from_arrays([0, 7, 28], level, lloq=50, uloq=1e4, unit="copies/ug")
+    assert persistence_words(nca(data), "Blood") == (
+        "Blood, persistence: it ended in 2 patients, between the last quantified sample (day 0) and the first BLQ sample "
+        "after it (day 7); 1 patient had no quantified sample."
     )
 
 
