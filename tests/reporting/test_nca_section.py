@@ -145,8 +145,8 @@ def test_who_was_quantified_on_the_day_of_infusion_alone_had_a_quantified_sample
     level = [[900, 0, 0], [2e4, 0, 0], [0, 0, 0]]
     data = kinetics_from_arrays([0, 7, 28], level, lloq=50, uloq=1e4, unit="copies/ug")
     assert persistence_words(nca(data), "Blood") == (
-        "Blood, persistence: it ended in 2 patients, between the last quantified sample (day 0) and the first BLQ sample "
-        "after it (day 7); 1 patient had no quantified sample."
+        "Blood, persistence: it ended in 2 patients, between the last quantified sample (day 0) and the first BLQ "
+        "sample after it (day 7); 1 patient had no quantified sample."
     )
 
 
