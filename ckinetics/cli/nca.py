@@ -56,6 +56,9 @@ def nca(
     studyid: Annotated[str, _OPTION(help="STUDYID of the tables PP and ADPP.")] = "",
     title: Annotated[str | None, _OPTION(help="Name of the study in the report; default the file's.")] = None,
     settings: Annotated[Path | None, _OPTION(help="TOML file with the keys of [nca]; options win over it.")] = None,
+    figures: Annotated[
+        bool, _OPTION("--figures/--no-figures", help="Draw every patient; each thousand takes minutes.")
+    ] = True,
     quiet: Annotated[bool, _OPTION("--quiet", "-q", help="Show nothing but faults.")] = False,
 ) -> None:
     """Compute noncompartmental parameters of a file of levels: tables, figures, reasons and a report.
@@ -82,7 +85,7 @@ def nca(
         "supp": supp, "ex": ex, "dm": dm, "testcd": testcd, "infusions": infusions,
     }  # fmt: skip
     pairs = {"columns": column or [], "specimens": specimen or []}
-    _nca(source, pairs, out, settings, options, by=by, title=title, studyid=studyid, quiet=quiet)
+    _nca(source, pairs, out, settings, options, by=by, title=title, studyid=studyid, figures=figures, quiet=quiet)
 
 
 def _nca(
@@ -95,6 +98,7 @@ def _nca(
     by: str | None,
     title: str | None,
     studyid: str,
+    figures: bool,
     quiet: bool,
 ) -> None:
     from ..errors import CkineticsError, InputError
@@ -116,7 +120,9 @@ def _nca(
             options["window"] = _days(options["window"])
         source |= {name: _pairs(name, words) for name, words in pairs.items()}
         levels = Levels(**source)
-        run = analyse_file(levels, out=out, options=options, by=by, title=title, studyid=studyid, progress=tell)
+        run = analyse_file(
+            levels, out=out, options=options, by=by, title=title, studyid=studyid, figures=figures, progress=tell
+        )
     except InputError as err:
         # What is wrong in a file names it; what names none is wrong in the words of the command.
         _stop(err, 1 if err.file else 2)

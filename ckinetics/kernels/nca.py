@@ -189,7 +189,8 @@ def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above
         areas[k, 0], area_why[k] = value, reason
         if reason == codes.COMPUTED and value > 0.0:
             areas[k, 1] = 100.0 * observed / value
-            areas[k, 2] = 100.0 * (value - observed - beyond) / value + 0.0  # not minus zero
+            between = value - observed - beyond
+            areas[k, 2] = 0.0 if between <= 0.0 else 100.0 * between / value  # rounding leaves less than nothing
             areas[k, 3] = 100.0 * beyond / value
 
 

@@ -25,7 +25,7 @@ _LEVEL, _LOG, _STATE, _WELL, _PLATE, _SHARED = range(6)
 
 @inner
 def save_samples(work, n_at, kept):
-    """Save levels, states and errors; return (whether every quantified level has an error, mean error)."""
+    """Save levels, states and errors; return (whether there are quantified levels, all with an error; mean error)."""
     known, count, total = True, 0, 0.0
     for i in range(n_at):
         kept[_LEVEL, i], kept[_LOG, i] = work[codes.AT_LEVEL, i], work[codes.AT_LOG, i]
@@ -37,7 +37,7 @@ def save_samples(work, n_at, kept):
             known = known and not math.isnan(well)
             count += 1
             total += math.sqrt(well * well + plate * plate)
-    return known, total / count if count > 0 else math.nan
+    return known and count > 0, total / count if count > 0 else math.nan
 
 
 @inner
@@ -219,7 +219,7 @@ def uncertainty_all(
             for i in range(n_at):
                 if used[w, int(work[codes.AT_SAMPLE, i])] == 1:
                     work[codes.AT_MARK, i] = codes.INCLUDED
-        elif known and not math.isnan(typical):
+        elif known:
             n_runs = n_draws
         for d in range(n_runs):
             if n_draws == 0 and kept[_STATE, d // 2] != codes.QUANTIFIED:
@@ -245,6 +245,8 @@ def uncertainty_all(
             if n_draws == 0:
                 why[w, k] = reason
                 delta[w, k] = errors[k] if there and known else math.nan
+                if there and known and math.isnan(errors[k]):
+                    why[w, k] = codes.NO_DECLINE  # so flat that a step of the gradient leaves no line
                 continue
             for part in range(3):
                 boot[w, k, part] = math.nan

@@ -15,11 +15,13 @@ import xarray as xr
 from ..cohorts import profiles_of
 from ..errors import InputError
 from ..provenance import content_hash
+from ..schema import Excluded
 from ..threads import run_slices, thread_count
 from .doses import add_dose_parameters, find_dose
 from .inputs import has_errors, kernel_samples, leading_dims
 from .ratios import add_ratios
-from .results import build_result, empty_tables
+from .reasons import Reason
+from .results import build_result, empty_tables, name_too_large
 from .rules import PERSISTENCES, Anchor, BlqRule, Limits, Preset, check_choice, kernel_rules, resolve
 from .selection import Selection, read_selection
 from .tobit import add_tobit
@@ -160,7 +162,7 @@ def nca(
         Analyse only the samples in this range of days; times then count from its start.
     infusions : {"first", "each"}
         ``first``: one analysis from the first infusion on. ``each``: one for each infusion (dim ``infusion``), up to
-        the next; times count from the infusion.
+        the next; times count from the infusion. A patient without any on record stays with the first: not calculable.
     dose : float or DataArray over patient, optional
         Dose for ``cmax_dn``, ``auc_last_dn``, ``auc_inf_obs_dn``, ``auc_interval_dn``; default the cohort's infusions,
         else its ``dose_received``.
@@ -197,7 +199,8 @@ def nca(
     Raises
     ------
     InputError
-        Unknown options; a sample without time, or times that do not increase (named by patient and sample).
+        Unknown options; a sample without time, or times that do not increase (named by patient and sample); a status
+        that is none.
 
     Notes
     -----
@@ -249,6 +252,8 @@ def nca(
     profiles = profiles_of(data, group)
     given = data["infusions"].to_dataset() if isinstance(data, xr.DataTree) and "infusions" in data.children else None
     doses = _doses(data, dose, given, profiles, each=infusions == "each")
+    if "patient" not in profiles.dims:
+        profiles = profiles.compute()  # the chunks of dask are of patients
     analysis = partial(
         analyse, infusions=given, settings=settings, source=content_hash(data), threads=thread_count(threads)
     )
@@ -297,9 +302,15 @@ def analyse(
         )  # fmt: skip
 
     run_slices(work, len(windows.rows), threads)
+    name_too_large(tables)
     if windows.next_infusion is not None:
         inside = windows.next_infusion < tables.facts[codes.LAST_TIME]
         tables.flags[inside] |= codes.FLAG_OTHER_INFUSION
+    if selection is not None:
+        usable = (samples.state_of[samples.status + 1] != codes.UNUSABLE) & (samples.excluded != Excluded.excluded)
+        times, chosen = samples.time[windows.rows], ((selection.codes > 0) & usable)[windows.rows]
+        inside = (times >= windows.starts[:, np.newaxis]) & (times <= windows.ends[:, np.newaxis])
+        tables.flags[(chosen & inside).any(axis=1)] |= codes.FLAG_MANUAL_LINE
     unit = str(profiles["level"].attrs.get("units", ""))
     result = build_result(
         profiles,
@@ -324,7 +335,19 @@ def analyse(
         result = add_tobit(result, samples, windows, rules, threads, unit)
     if settings.uncertainty is not None:
         result = add_uncertainty(result, samples, windows, rules, settings.uncertainty, threads)
+    if each:
+        _name_missing_infusions(result)
     return add_ratios(result)
+
+
+def _name_missing_infusions(result: xr.Dataset) -> None:
+    """Give all that belongs to an infusion that is not on record the reason that it is not."""
+    time = result["infusion_time"]
+    absent = time.copy(data=np.isnan(time.values))
+    for name in [str(name) for name in result.data_vars if str(name).endswith("reason_code")]:
+        codes = result[name]
+        here = absent.broadcast_like(codes).transpose(*codes.dims).values
+        result[name] = (codes.dims, np.where(here, np.int8(Reason.no_infusion), codes.values), codes.attrs)
 
 
 def _doses(

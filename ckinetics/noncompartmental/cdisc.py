@@ -128,10 +128,13 @@ def _part(
 ) -> pd.DataFrame:
     """Return the rows of one parameter, in the order of profiles."""
     bounds = bounds_of(result, column.name)
-    numbers = [value_text(value) for value in column.values.tolist()]
+    endless = np.isinf(column.values)  # persistence that had no end is no number that CDISC knows
+    values = np.where(endless, np.nan, column.values)
+    numbers = [value_text(value) for value in values.tolist()]
     known = np.array([number or bound for number, bound in zip(numbers, bounds, strict=True)], dtype=object)
     count = len(units)
-    codes = np.where(known == "", column.codes.astype(np.int64), int(Reason.computed))
+    codes = np.where(endless, int(Reason.still_quantified), column.codes.astype(np.int64))
+    codes = np.where(known == "", codes, int(Reason.computed))
     _, why = reason_texts(result, codes, np.arange(count), np.full(count, column.name, dtype=object))
     missed = [
         "; ".join(_MISSED[name].format(limit=limits.get(ACCEPTANCE[name][1], np.nan)) for name in FLAGS
@@ -143,7 +146,7 @@ def _part(
         {
             "PPTEST": column.record.label or _title(column.record.meaning),
             "PPSTRESC": known,
-            "PPSTRESN": column.values,
+            "PPSTRESN": values,
             "unit": ["" if unit == "1" else unit for unit in units_of(column, units)],
             "PPSTAT": np.where(known == "", _NOT_DONE, ""),
             "PPREASND": [text[:_LONGEST] for text in why.tolist()],

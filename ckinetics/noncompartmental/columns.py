@@ -14,7 +14,7 @@ import xarray as xr
 from ..errors import InputError
 from .flags import FLAGS
 from .parameters import AREA, AREA_DN, PARAMETERS, Parameter, find_parameter
-from .reasons import SENTENCES, Reason, label_of, sentence
+from .reasons import SENTENCES, Reason, given_profiles, label_of, sentence
 
 # What may stand beside a value, by its variable over ``estimate``: delta method and bootstrap.
 SPREADS = {
@@ -123,9 +123,12 @@ def level_units(result: xr.Dataset) -> list[str]:
 def labels_of(result: xr.Dataset) -> dict[str, list[str]]:
     """Return the labels of each profile, by leading dim."""
     lead = leading_of(result)
+    if not lead:
+        return {}  # one profile without labels
     sizes = [result.sizes[dim] for dim in lead]
     places = np.unravel_index(np.arange(int(np.prod(sizes))), sizes)
-    found, few = {}, result[["flags"]]
+    found: dict[str, list[str]] = {}
+    few = result[["flags"]]
     for dim, at in zip(lead, places, strict=True):
         names = [str(label_of(few, dim, i)) for i in range(result.sizes[dim])]
         found[dim] = [names[i] for i in at.tolist()]
@@ -133,10 +136,8 @@ def labels_of(result: xr.Dataset) -> dict[str, list[str]]:
 
 
 def given_of(result: xr.Dataset) -> np.ndarray:
-    """Return which profiles there are: with a dim ``infusion``, those of patients who had that infusion."""
-    if "infusion_time" not in result:
-        return np.ones(int(np.prod([result.sizes[dim] for dim in leading_of(result)])), dtype=bool)
-    return np.isfinite(per_profile(result, "infusion_time"))
+    """Return which profiles there are, see `given_profiles`, as one value a profile."""
+    return given_profiles(result).ravel()
 
 
 def flags_of(result: xr.Dataset) -> list[tuple[str, ...]]:
@@ -241,7 +242,7 @@ def reason_texts(
     for at in np.flatnonzero(codes != Reason.computed).tolist():
         reason, profile, name = Reason(int(codes[at])), int(profiles[at]), str(names[at])
         # A sentence depends on the profile or the parameter only by the figures in it.
-        fields = figures[reason] - {None}
+        fields = figures[reason] - {None, "origin"}
         key = (reason, profile if fields - {"needed"} else -1, name if "needed" in fields else "")
         if key not in made:
             place = (int(i) for i in np.unravel_index(profile, sizes))

@@ -27,7 +27,7 @@ FLAGS: dict[str, str] = {
     "still_quantified": "the last sample (day {last_time:.4g}) is still quantified: persistence is at least that",
     "lloq_unknown": "the LLOQ is unknown: what lies below it cannot be told from zero",
     "above_uloq": "a sample is above ULOQ: Cmax and the areas over it are known only as lower bounds",
-    "manual_line": "the terminal line goes through samples that were chosen by hand",
+    "manual_line": "samples were chosen for the terminal line, or left out of it, by hand",
     "threshold_open": "the level is still above the threshold at the last sample: the time above it is a lower bound",
     "embedded_blq": "a BLQ sample lies between quantified ones",
     "imputed": "a level was put in for a BLQ sample",

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from .reasons import label_of
+from .reasons import given_profiles, label_of
 
 UNKNOWN = "missing"
 
@@ -38,7 +38,7 @@ class Block:
 
 
 def blocks_of(result: xr.Dataset, by: xr.DataArray | Sequence[xr.DataArray] | None) -> list[Block]:
-    """Return the blocks of a result, groups last; patients without an infusion are not in its blocks.
+    """Return the blocks of a result, groups last; patients without a later infusion are not in its blocks.
 
     Raises
     ------
@@ -49,13 +49,13 @@ def blocks_of(result: xr.Dataset, by: xr.DataArray | Sequence[xr.DataArray] | No
         raise InputError("this is no result of nca over patients: give what nca returned")
     others = [str(dim) for dim in result["reason_code"].dims if dim not in ("patient", "parameter")]
     groups = _groups(result, by, others)
+    dims = [str(dim) for dim in result["reason_code"].dims[:-1]]
+    given = np.moveaxis(given_profiles(result), dims.index("patient"), 0)
     blocks = []
     for at in np.ndindex(*(result.sizes[dim] for dim in others)):
         place = dict(zip(others, at, strict=True))
         labels = {dim: label_of(result, dim, position) for dim, position in place.items()}
-        there = np.ones(result.sizes["patient"], dtype=bool)
-        if "infusion_time" in result and "infusion" in place:
-            there = np.isfinite(result["infusion_time"].isel(infusion=place["infusion"]).values)
+        there = given[(slice(None), *at)]
         blocks += [Block(labels | names, place, members & there, _unit(result, place)) for names, members in groups]
     return blocks
 

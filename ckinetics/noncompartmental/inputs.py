@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..schema import BLQ_STATUSES, Status
+from ..schema import BLQ_STATUSES, Excluded, Status
 
 if TYPE_CHECKING:
     from ..kernels.nca_codes import Samples
@@ -51,6 +51,9 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
         values = table(name, np.float64, np.nan)
         return values if _any_finite(values) else np.full((1, 1), np.nan)
 
+    for name, known in (("status", Status), ("excluded", Excluded)):
+        if name in profiles:
+            _check_codes(profiles, name, max(known))
     se_plate = errors("se_plate")
     samples = Samples(
         time=table(time_name, np.float64, np.nan),
@@ -70,6 +73,22 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
     if kind:
         _refuse(profiles, samples, times, int(kind), int(profile), int(sample))
     return samples
+
+
+def _check_codes(profiles: xr.Dataset, name: str, largest: int) -> None:
+    """Refuse codes that are none: a kernel would read past its tables, and a cast make a code of what is missing."""
+    values = profiles[name].values
+    if values.dtype.kind in "iu":
+        if not values.size or (values.min() >= -1 and values.max() <= largest):
+            return
+        wrong = values[(values < -1) | (values > largest)][0]
+    elif values.dtype.kind == "f" and np.isin(values, np.arange(-1, largest + 1)).all():
+        return
+    else:
+        wrong = values.ravel()[0] if values.dtype.kind not in "fb" else "missing or a fraction, as after a reindex"
+    raise InputError(
+        f"a code of '{name}' is {wrong}: its codes are whole numbers from -1 (missing) to {largest}, see flag_meanings"
+    )
 
 
 def has_errors(samples: Samples) -> bool:

@@ -72,7 +72,8 @@ def _exposure_ratio(result: xr.Dataset, name: str, blood: int, other: int) -> tu
 
 def _paired(result: xr.Dataset, blood: int, other: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean log ratio over samples taken together in the window, and their number."""
-    window = json.loads(str(result.attrs["settings"]))["window"] or (0.0, np.inf)
+    found = json.loads(str(result.attrs["settings"]))["window"] or (0.0, np.inf)
+    window = [float(end) for end in found]  # JSON has an infinite end as a word
     known = (result["status"] == Status.quantified) & (result["level"] > 0)
     known &= (result["time"] >= window[0]) & (result["time"] <= window[1])
     if "excluded" in result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
@@ -11,7 +12,7 @@ import xarray as xr
 
 
 class Reason(IntEnum):
-    """Reasons; the numbers are those of the kernel."""
+    """Reasons; the numbers are those of the kernel, which knows none after no_later_sample."""
 
     computed = 0
     no_sample = 1
@@ -45,11 +46,13 @@ class Reason(IntEnum):
     missing_before = 29
     trough_blq = 30
     no_later_sample = 31
+    no_infusion = 32
+    too_large = 33
 
 
 SENTENCES: dict[Reason, str] = {
     Reason.computed: "computed",
-    Reason.no_sample: "there is no usable sample at or after infusion",
+    Reason.no_sample: "there is no usable sample at or after {origin}",
     Reason.all_blq: "no sample was quantifiable: the level stayed below {cmax_upper}",
     Reason.one_sample: "an area needs two usable samples and there is one",
     Reason.starts_late: "there is no sample at the start of the interval: the first is at day {first_time:.4g}",
@@ -59,13 +62,13 @@ SENTENCES: dict[Reason, str] = {
     Reason.no_terminal_phase: (
         "there is no terminal phase, and follow-up ends at day {last_time:.4g}, before the interval does"
     ),
-    Reason.predose_positive: "a sample before infusion was quantifiable, so the level at time 0 is not zero",
+    Reason.predose_positive: "a sample before {origin} was quantifiable, so the level at time 0 is not zero",
     Reason.no_bound: "the limit of quantification is unknown",
     Reason.tie_in_log: (
         "PKNCA 0.12.1, whose arithmetic was asked for, has no area here: two levels tie or are zero under a log rule"
     ),
     Reason.no_area: "the area is zero",
-    Reason.no_predose_sample: "there is no usable sample before infusion",
+    Reason.no_predose_sample: "there is no usable sample before {origin}",
     Reason.still_quantified: (
         "the last sample (day {last_time:.4g}) is still quantified: there is no BLQ sample after it"
     ),
@@ -83,9 +86,11 @@ SENTENCES: dict[Reason, str] = {
     Reason.no_pair: "there is no pair of quantified samples near in time",
     Reason.no_rise: "the level does not rise",
     Reason.trough_blq: "the trough is below the limit of quantification",
-    Reason.no_later_sample: "there is no usable sample after the infusion",
+    Reason.no_later_sample: "there is no usable sample after {origin}",
+    Reason.too_large: "the value is too large for a number: give the levels in a larger unit",
+    Reason.no_infusion: "this infusion of the patient is not on record",
     Reason.missing_before: "a sample without a level lies before the first rise",
-    Reason.baseline_blq: "the sample before infusion is below the limit of quantification",
+    Reason.baseline_blq: "the sample before {origin} is below the limit of quantification",
 }
 
 
@@ -102,6 +107,8 @@ def reason_variables(result: xr.Dataset) -> Iterator[tuple[str, str, str]]:
     yield "reason_code", "parameter", ""
     if result.sizes.get("interval"):
         yield "interval_reason_code", "interval", "auc_interval "
+        if "auc_interval_dn_reason_code" in result:
+            yield "auc_interval_dn_reason_code", "interval", "auc_interval_dn "
 
 
 def reasons_table(result: xr.Dataset) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def reasons_table(result: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         Columns patient, the series (matrix), further leading dims, parameter, reason, sentence; one row a missing
-        value.
+        value. A second or later infusion that a patient was not given has no values to miss.
 
     Examples
     --------
@@ -133,10 +140,11 @@ def reasons_table(result: xr.Dataset) -> pd.DataFrame:
 def _missing(result: xr.Dataset) -> Iterator[tuple[tuple[int, ...], dict[str, str]]]:
     """Yield the place of each profile that lacks a value, with the value's name and why it is missing."""
     lead, facts = result["reason_code"].dims[:-1], Facts(result)
+    given = given_profiles(result)[..., np.newaxis]
     for variable, dim, prefix in reason_variables(result):
         codes = result[variable].transpose(*lead, dim).values
         labels = [f"{prefix}{label}" for label in result[dim].values.tolist()]
-        for at in np.argwhere(codes != Reason.computed).tolist():
+        for at in np.argwhere((codes != Reason.computed) & given).tolist():
             place, label = tuple(at[:-1]), labels[at[-1]]
             reason = Reason(int(codes[tuple(at)]))
             yield (
@@ -158,6 +166,19 @@ def table_of_profiles(
     return pd.DataFrame(rows, columns=[*lead, *columns])
 
 
+def given_profiles(result: xr.Dataset) -> np.ndarray:
+    """Return which profiles there are, over the leading dims: of a dim ``infusion``, those that were given.
+
+    A patient without any infusion on record stays with the first one, so that nobody is lost without a word.
+    """
+    lead = [str(dim) for dim in result["reason_code"].dims[:-1]]
+    if "infusion_time" not in result or "infusion" not in result.coords:
+        return np.ones([result.sizes[dim] for dim in lead], dtype=bool)
+    time = result["infusion_time"]
+    found = time.copy(data=np.isfinite(time.values)) | (result["infusion"] == 1)
+    return np.asarray(found.broadcast_like(result["flags"]).transpose(*lead).values)
+
+
 def label_of(result: xr.Dataset, dim: str, position: int) -> object:
     """Return a label of a dim, or its number from 1 where it has none."""
     return result[dim].values[position] if dim in result.coords else position + 1
@@ -176,6 +197,8 @@ class Facts:
         self.arrays = {name: result[name].values for name in ("cmax_upper", "first_time", "last_time")}
         self.least = result.attrs.get("min_points", 3)
         self.peak_fold = float(result.attrs.get("peak_fold", 2.0))
+        window = json.loads(str(result.attrs.get("settings", "{}"))).get("window")
+        self.origin = "infusion" if window is None else f"the window (from day {float(window[0]):g})"
         self.units: list[str] = []
         if "unit" in result.coords and result["unit"].ndim == 1:
             self.units = [str(unit) for unit in result["unit"].values.tolist()]
@@ -191,6 +214,7 @@ class Facts:
             last_time=float(self.arrays["last_time"][place]),
             needed=self._needed(parameter),
             peak_fold=self.peak_fold,
+            origin=self.origin,
         )
 
     def _needed(self, parameter: str) -> str:

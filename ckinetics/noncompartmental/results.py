@@ -13,9 +13,11 @@ from .doses import record_attrs
 from .flags import flag_mask_attrs
 from .inputs import leading_dims, time_variable
 from .parameters import AREA, DISPOSITION, PARAMETERS
-from .reasons import flag_attrs
+from .reasons import Reason, flag_attrs
 
 TIME_UNIT = "day"
+# ln of a level times the square of a time below which nothing overflows.
+_LOG_SAFE = 500.0
 SHARES = {
     "auc_interval_pct_observed": "share of the area between samples that lie in the interval",
     "auc_interval_pct_interpolated": "share of the area of which an end was interpolated or anchored",
@@ -67,6 +69,23 @@ def _taken(table: np.ndarray) -> np.ndarray:
     """
     table.reshape(-1)[:: 4096 // table.itemsize] = 0
     return table
+
+
+def name_too_large(tables: Tables) -> None:
+    """Take out what overflowed, in place, with its reason: areas and moments of levels near the largest number."""
+    from ..kernels import nca_codes as codes
+
+    level = np.fmax.reduce(tables.out[codes.CMAX_LOWER], initial=0.0)
+    last = np.fmax.reduce(tables.facts[codes.LAST_TIME], initial=1.0)
+    if np.log(max(level, 1.0)) + 2.0 * np.log(last) < _LOG_SAFE:
+        return
+    lost = ~np.isfinite(tables.out.T) & (tables.why == Reason.computed)
+    lost[:, codes.PERSISTENCE_UPPER] = False
+    tables.why[lost] = Reason.too_large
+    tables.out.T[lost] = np.nan
+    gone = ~np.isfinite(tables.areas[:, 0].T) & (tables.area_why == Reason.computed)
+    tables.area_why[gone] = Reason.too_large
+    np.moveaxis(tables.areas, 1, -1)[gone.T] = np.nan
 
 
 def build_result(

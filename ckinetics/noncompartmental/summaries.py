@@ -201,7 +201,7 @@ def _rests_on(name: str, roots: tuple[str, ...]) -> bool:
 def _statistics(lower: np.ndarray, upper: np.ndarray, *, censored: bool) -> dict[str, float]:
     """Return the statistics of values, or those that bounds of the values determine."""
     positive = upper > 0.0
-    with np.errstate(invalid="ignore"):  # a time may be infinite
+    with np.errstate(invalid="ignore", over="ignore"):  # a time may be infinite, a square too large
         if censored:
             centre, spread = fit_censored(lower[positive], upper[positive])
         else:
@@ -209,9 +209,10 @@ def _statistics(lower: np.ndarray, upper: np.ndarray, *, censored: bool) -> dict
             centre = float(logs.mean()) if len(logs) else np.nan
             spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else np.nan
         low, high = _plain(lower), _plain(upper)
+        mean, variation = float(np.exp(centre)), float(100 * np.sqrt(np.expm1(spread**2)))
     return {
-        "geometric mean": float(np.exp(centre)),
-        "geometric CV %": float(100 * np.sqrt(np.expm1(spread**2))),
+        "geometric mean": mean,
+        "geometric CV %": variation,
         "n not positive": int((~positive).sum()),
         **{name: value if value == high[name] else np.nan for name, value in low.items()},
     }

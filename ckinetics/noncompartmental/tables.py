@@ -26,7 +26,7 @@ from .columns import (
     reason_texts,
     units_of,
 )
-from .reasons import SENTENCES, Reason, label_of
+from .reasons import SENTENCES, Facts, Reason, label_of
 from .results import PER_PROFILE, SHARES
 
 Layout = Literal["long", "wide", "pp", "adpp"]
@@ -160,14 +160,14 @@ def _ratios(result: xr.Dataset, like: pd.DataFrame) -> pd.DataFrame:
             "unit": "1",
         }
         if reason != Reason.computed:
-            row |= {"reason": reason.name, "sentence": _of_two(reason)}
+            row |= {"reason": reason.name, "sentence": _of_two(result, reason)}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(like.columns))
 
 
-def _of_two(reason: Reason) -> str:
+def _of_two(result: xr.Dataset, reason: Reason) -> str:
     """Return why a ratio of two matrices is missing: the sentence of one profile has figures that two do not share."""
-    text = SENTENCES[reason]
+    text = SENTENCES[reason].replace("{origin}", Facts(result).origin)
     return "one of the two has no value: see its own reason" if "{" in text else text
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from ..errors import InputError
 from ..threads import run_slices
-from .reasons import flag_attrs, label_of
+from .reasons import Reason, flag_attrs, label_of
 from .windows import Windows
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def add_uncertainty(
       drawn uniformly below its limit and measured again; what falls below its LLOQ is BLQ.
 
     The estimand of ``cmax`` is the level at the observed Tmax, not the maximum of resampled levels, which noise alone
-    pushes up. ``se_reason_code`` and ``boot_reason_code`` say why one is missing where its value is there.
+    pushes up. ``se_reason_code`` and ``boot_reason_code`` say why one is missing where its value is there; a value of
+    zero has no interval by the delta method, and one without any quantified sample none at all.
     """
     from scipy.special import ndtri
 
@@ -83,7 +84,7 @@ def add_uncertainty(
     spans = np.stack([result["interval_start"].values, result["interval_end"].values], axis=-1)
     flat = np.ascontiguousarray(values.reshape(count, size))
     tmax = np.ascontiguousarray(result["tmax"].values.ravel())
-    used = np.ascontiguousarray(result["lambda_z_used"].values.reshape(count, -1))
+    used = np.ascontiguousarray(result["lambda_z_used"].values.reshape(count, result.sizes["sample"]))
     quantile = float(ndtri(0.5 + how.level / 2))
     out = result.assign_coords(estimate=("estimate", np.array(names, dtype=object)))
     dims = (*lead, "estimate")
@@ -114,7 +115,12 @@ def add_uncertainty(
         missing = np.isnan(flat)
         reasons[missing] = _own_reasons(result, lead).reshape(count, size)[missing]
         if kind == "delta":
-            spread = np.exp(quantile * delta / flat)
+            # Zero has no logarithm that an error could be normal in.
+            zero = flat == 0.0
+            delta[zero] = np.nan
+            reasons[zero & (reasons == Reason.computed)] = Reason.no_area
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                spread = np.exp(quantile * delta / flat)
             found = {"se": delta, "ci_lower": flat / spread, "ci_upper": flat * spread}
         else:
             found = {"boot_se": boot[..., 0], "boot_lower": boot[..., 1], "boot_upper": boot[..., 2]}

@@ -45,6 +45,7 @@ def check_intervals(intervals: Sequence[tuple[float, float] | str]) -> tuple[np.
         One is no pair of numbers and no text such as "0-28" or "0-6 months", or ends before it begins.
     """
     spans, labels = [], []
+    intervals = [intervals] if isinstance(intervals, str) else intervals
     try:
         pairs = [interval_of(one) for one in intervals]
     except InputError:

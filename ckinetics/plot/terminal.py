@@ -30,7 +30,7 @@ _WORDS = {
     "few_points": "{lambda_z_n_points:.0f} points (limit {n_points:g})",
     "rises_again": "rises again",
     "above_uloq": "above ULOQ: bounds only",
-    "manual_line": "line chosen by hand",
+    "manual_line": "samples of the line chosen by hand",
     "embedded_blq": "BLQ between levels",
     "imputed": "levels put in for BLQ",
     "other_infusion": "another infusion inside",
@@ -83,7 +83,7 @@ class TerminalLines:
             if label and offset > 0:
                 ax.axvline(offset, color="#D0D0D0", lw=0.7, zorder=0, gid="infusion")
             words += [f"{label}{text}" for text in self._draw(ax, name, place, offset)]
-        return words
+        return words or ["no infusion on record"]
 
     def _parts(self, place: dict[str, int]) -> Iterator[tuple[str, dict[str, int], float]]:
         """Yield the place of each of a patient's infusions with the day from which its times count."""
@@ -115,7 +115,7 @@ class TerminalLines:
     def _line(self, ax: Axes, name: str, part: xr.Dataset, offset: float) -> str:
         used = part["lambda_z_used"].values == 1
         time, level = part["time"].values[used], part["level"].values[used]
-        manual = "manual_line" in _flags_of(part)
+        manual = "lambda_z_choice_reason" in part and (part["lambda_z_choice_reason"].values[used] != "").any()
         shape = "s" if manual else "o"
         ax.plot(time, level, shape, ms=8, mfc="none", mec=TERMINAL_COLOUR, mew=1.2, zorder=4, gid=f"lambda_z-{name}")
         _draw_line(ax, part, "lambda_z", time.min(), time.max(), offset, TERMINAL_COLOUR, "--")

@@ -122,8 +122,8 @@ def persistence_words(one: xr.Dataset, title: str) -> str:
     """Return in one sentence for how many patients persistence ended, and for how many it is open."""
     upper = one["persistence_upper"].values[:, 0]
     lower = one["persistence_lower"].values[:, 0]
-    open_, ended = np.isinf(upper), np.isfinite(upper) & (lower > 0)
-    never = np.isfinite(upper) & (lower == 0)
+    seen = (one["n_quantified"].values + one["n_above_uloq"].values)[:, 0] > 0
+    open_, ended, never = np.isinf(upper), np.isfinite(upper) & seen, np.isfinite(upper) & ~seen
     parts = []
     if ended.any():
         parts.append(

@@ -13,7 +13,7 @@ import xarray as xr
 from ..errors import InputError
 from ..noncompartmental import cautions_table, reasons_table
 from ..noncompartmental.columns import leading_of, level_units
-from ..noncompartmental.reasons import label_of
+from ..noncompartmental.reasons import given_profiles, label_of
 
 _OF_PAIRS = ("matrix_pair", "ratio")
 
@@ -21,7 +21,7 @@ _OF_PAIRS = ("matrix_pair", "ratio")
 def each_series(nca: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield each series of a result with its label, as a result over (patient, series) with that one series.
 
-    With a dim ``infusion`` the labels are "blood, infusion 1", …, and patients without that infusion are left out.
+    With a dim ``infusion`` the labels are "blood, infusion 1", …; patients without a later infusion are left out.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def each_series(nca: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     for place in itertools.product(*(range(nca.sizes[dim]) for dim in others)):
         one = bare.isel(dict(zip(others, place, strict=True)))
         if "infusion" in others:
-            one = one.isel(patient=np.flatnonzero(np.isfinite(one["infusion_time"].values)))
+            one = one.isel(patient=np.flatnonzero(given_profiles(one)))
         unit = level_units(one)[0] if one.sizes["patient"] else str(one["cmax"].attrs.get("units", ""))
         label = ", ".join(_word(nca, dim, at) for dim, at in zip(others, place, strict=True))
         scalars = [name for name in one.coords if one[name].ndim == 0]

@@ -35,6 +35,7 @@ def report(
     title: str | None = None,
     inputs: Mapping[str, str] | Sequence[str | Path] | None = None,
     flags: Flags | None = None,
+    individuals: bool = True,
 ) -> Path:
     """Write a report of a study: one self-contained HTML page, or a workbook.
 
@@ -55,6 +56,8 @@ def report(
         attribute ``inputs``, the files of its wells) are added.
     flags : DataFrame, sequence of mapping, or sequence of str, optional
         Further flags to show, such as files that could not be read.
+    individuals : bool
+        Whether the page shows each patient's profile; thousands of patients take minutes and a large page.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def report(
     name = title or str(cohort.attrs.get("title", "")) or "Cellular kinetics"
     files = inputs_of(cohort, _hashes(inputs))
     if suffix == ".html":
-        text = _page(cohort, checked, name, files, flags)
+        text = _page(cohort, checked, name, files, flags, individuals=individuals)
         with atomic_path(target) as part:
             part.write_text(text, encoding="utf-8", newline="\n")
     else:
@@ -116,7 +119,13 @@ def _hashes(inputs: Mapping[str, str] | Sequence[str | Path] | None) -> dict[str
 
 
 def _page(
-    cohort: xr.DataTree, results: Results, title: str, inputs: Sequence[tuple[str, str]], flags: Flags | None
+    cohort: xr.DataTree,
+    results: Results,
+    title: str,
+    inputs: Sequence[tuple[str, str]],
+    flags: Flags | None,
+    *,
+    individuals: bool,
 ) -> str:
     sections = [
         conventions_section(cohort, results, title, inputs),
@@ -124,7 +133,7 @@ def _page(
         profiles_section(cohort),
         assay_section(cohort),
         nca_section(cohort, results),
-        individuals_section(cohort, results),
+        individuals_section(cohort, results) if individuals else None,
         fit_section(cohort, results),
         exposure_section(cohort, results),
         flags_section(cohort, results, flags),

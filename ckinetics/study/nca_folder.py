@@ -53,6 +53,7 @@ def analyse_file(
     by: str | None = None,
     title: str | None = None,
     studyid: str = "",
+    figures: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> NcaRun:
     r"""Analyse a file of levels, and write tables, figures and a report.
@@ -75,6 +76,8 @@ def analyse_file(
         Name of the study; default the file's.
     studyid : str
         STUDYID of PP and ADPP.
+    figures : bool
+        Whether ``figures/`` is written and the report shows each patient: a page of 12 takes about a second, twice.
     progress : callable, optional
         Called with a line at the start of each step.
 
@@ -109,6 +112,8 @@ def analyse_file(
     tell("analysing")
     result = nca(read.cohort, **settings.options(Path()))
     run = NcaRun(target, kind=read.kind, messages=list(read.notes))
+    if not figures:
+        run.messages.append("no figure of a patient was drawn, as was asked")
     run.summary = _summary(result, read.by)
     with locked_folder(target) as held:
         record = Record(held)
@@ -121,7 +126,7 @@ def analyse_file(
         (held / "run.json").unlink(missing_ok=True)
         writer = _Writer(run, record, read, result, levels, settings, tell)
         try:
-            writer.write(name, studyid)
+            writer.write(name, studyid, figures=figures)
         except BaseException as err:
             record.append("run stopped", {"error": type(err).__name__, "message": str(err)})
             raise
@@ -175,7 +180,7 @@ class _Writer:
         files = {**levels.files, "terminal points": settings.slopes_in(Path())}
         self.inputs = {what: (path, sha256_file(path)) for what, path in files.items() if path is not None}
 
-    def write(self, title: str, studyid: str) -> None:
+    def write(self, title: str, studyid: str, *, figures: bool) -> None:
         from ..reporting import report
         from ..reporting.batch_tables import write_csv
         from ..reporting.series import cautions_of
@@ -203,7 +208,7 @@ class _Writer:
         for name, data in (("cohort.nc", self.read.cohort), ("nca.nc", self.result)):
             save(data, self.run.out / name)
             self._output(name)
-        self._figures()
+        self._figures(wanted=figures)
         self.tell("writing the report")
         inputs = {path.name: digest for path, digest in self.inputs.values()}
         for name in ("report.html", "report.xlsx"):
@@ -214,11 +219,12 @@ class _Writer:
                 title=title,
                 inputs=inputs,
                 flags=self.run.messages or None,
+                individuals=figures,
             )
             self._output(name)
 
-    def _figures(self) -> None:
-        for name, draw in _figures(self.read.cohort, self.result):
+    def _figures(self, *, wanted: bool) -> None:
+        for name, draw in _figures(self.read.cohort, self.result) if wanted else ():
             self.tell(f"drawing {name}")
             figure = draw()
             path = self.run.out / FIGURES / name

@@ -417,3 +417,17 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
         assert nca(file, "--out", tmp_path / name, "-q").exit_code == 0
     for name in (*TABLES, "figures/individuals-blood-01.png", "figures/profiles-blood.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_figures_of_patients_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "levels.csv").write_text(GOOD)
+    drawn = nca(tmp_path / "levels.csv", "--out", tmp_path / "drawn")
+    bare = nca(tmp_path / "levels.csv", "--out", tmp_path / "bare", "--no-figures")
+    assert (drawn.exit_code, bare.exit_code) == (0, 0), bare.output
+    assert not (tmp_path / "bare" / "figures").exists()
+    pages = {name: (tmp_path / name / "report.html").read_text() for name in ("drawn", "bare")}
+    assert {name: "Individual profiles" in page for name, page in pages.items()} == {"drawn": True, "bare": False}
+    said = json.loads((tmp_path / "bare" / "run.json").read_text())["messages"]
+    assert said == ["no figure of a patient was drawn, as was asked"]
+    for name in TABLES:
+        assert (tmp_path / "bare" / name).read_bytes() == (tmp_path / "drawn" / name).read_bytes(), name

@@ -135,3 +135,43 @@ def test_chunks_of_dask_give_the_same(options: dict[str, object]) -> None:
     assert lazy["cmax"].chunksizes["patient"] == (6, 6, 6, 2)
     xr.testing.assert_identical(whole.drop_attrs(), lazy.load().drop_attrs())
     assert whole.attrs["cohort_hash"] == lazy.attrs["cohort_hash"]
+
+
+@pytest.mark.parametrize("kind", ["delta", "bootstrap", "both"])
+def test_without_patients_there_is_nothing_to_vary(kind: str) -> None:
+    data = with_errors(kinetics_from_arrays([0, 7], np.zeros((0, 2)), lloq=50, unit="copies/ug"), 0.2)
+    result = nca(data, uncertainty=kind)
+    sized = "se" if kind == "delta" else "boot_se"
+    assert result[sized].shape == (0, 1, 6)
+
+
+@pytest.mark.parametrize("kind", ["delta", "both"])
+def test_an_area_of_zero_has_no_interval_and_says_so(kind: str) -> None:
+    data = kinetics_from_arrays([0, 7, 14, 21, 28], [[0, 900, 400, 200, 0]], lloq=50, unit="copies/ug")
+    result = nca(with_errors(data, 0.2), uncertainty=kind, intervals=[(30, 60)]).squeeze()
+    found = result.sel(estimate="auc_interval 30-60")
+    assert float(result["auc_interval"]) == 0
+    assert np.isnan([float(found[name]) for name in ("se", "ci_lower", "ci_upper")]).all()
+    assert Reason(int(found["se_reason_code"])) == Reason.no_area
+
+
+def test_a_line_that_hardly_falls_has_a_wide_interval_and_no_warning() -> None:
+    data = kinetics_from_arrays([0, 7, 14, 28, 60], [[0, 9e3, 500, 499.7, 499.4]], lloq=50, unit="copies/ug")
+    found = nca(with_errors(data, 0.5), uncertainty="delta").squeeze().sel(estimate="half_life")
+    assert (float(found["ci_lower"]), float(found["ci_upper"])) == (0, np.inf)
+    flat = kinetics_from_arrays([0, 7, 14, 28, 60], [[0, 9e3, 500, 499.9999, 499.9998]], lloq=50, unit="copies/ug")
+    found = nca(with_errors(flat, 0.5), uncertainty="delta").squeeze().sel(estimate="half_life")
+    assert np.isnan(float(found["se"]))
+    assert Reason(int(found["se_reason_code"])) == Reason.no_decline
+
+
+def test_draws_of_one_profile_never_stand_for_another() -> None:
+    """Under pknca a patient who is all BLQ has areas of 0, and no quantified sample whose error is known."""
+    levels = [[0, 9e3, 4e3, 900, 150], [0, 0, 0, 0, 0]]
+    data = with_errors(kinetics_from_arrays([0, 7, 14, 28, 60], levels, lloq=50, unit="copies/ug"), 0.2)
+    result = nca(data, preset="pknca", uncertainty="both").isel(patient=1).squeeze()
+    assert float(result["auc_last"]) == 0
+    found = result.sel(estimate="auc_last")
+    assert np.isnan([float(found[name]) for name in ("se", "boot_se", "boot_lower", "boot_upper")]).all()
+    for name in ("se_reason_code", "boot_reason_code"):
+        assert Reason(int(found[name])) == Reason.no_standard_error

@@ -11,8 +11,9 @@ import xarray as xr
 
 from ckinetics.cohorts import cohort, exclude, kinetics_from_arrays, read_kinetics
 from ckinetics.errors import InputError
-from ckinetics.noncompartmental import cautions_table, nca, reasons_table
+from ckinetics.noncompartmental import cautions_table, nca, nca_table, reasons_table
 from ckinetics.noncompartmental.reasons import Reason
+from ckinetics.reporting import summary
 
 
 def one(time: list[float], level: list[float], *, uloq: Any = None, lloq: Any = 50, **options: Any) -> xr.Dataset:
@@ -186,3 +187,45 @@ def test_a_sample_chosen_by_hand_that_is_blq_is_refused_or_said() -> None:
     except InputError:
         return
     assert "manual_line" in set(cautions_table(result)["caution"])
+
+
+@pytest.mark.parametrize("preset", ["cell_therapy", "pknca"])
+def test_what_is_too_large_for_a_number_has_a_reason(preset: str) -> None:
+    levels = [[0, 1e307, 1.5e308, 1e308, 1e307, 1e306], [0, 100, 9000, 500, 300, 100]]
+    data = kinetics_from_arrays([0, 3, 7, 14, 28, 60], levels, lloq=50, unit="copies/ug")
+    result = nca(data, preset=preset, intervals=[(0, 28)], dose=1e8)
+    table = nca_table(result)
+    assert ((table["reason"] != "") == table["value"].isna()).all()
+    lost = table[table["reason"] == "too_large"]
+    assert {"auc_last", "aumc_last", "mrt_last", "auc_interval 0-28", "auc_last_dn"} <= set(lost["parameter"])
+    assert set(lost["patient"]) == {"1"}
+    assert float(result["cmax"].values[0, 0]) == 1.5e308
+    summary(result)
+
+
+@pytest.mark.parametrize("name", ["status", "excluded"])
+def test_codes_that_are_none_are_refused(name: str) -> None:
+    data = kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug")
+    for code in (99, -5):
+        wrong = data.copy(deep=True)
+        wrong[name][0, 0, 1] = code
+        with pytest.raises(InputError, match=f"a code of '{name}' is {code}: its codes are whole numbers from -1"):
+            nca(wrong)
+    whole = data.assign({name: data[name].astype(float)})
+    assert float(nca(whole)["cmax"].squeeze()) == 900
+    whole[name][0, 0, 1] = np.nan
+    with pytest.raises(InputError, match=f"a code of '{name}' is missing or a fraction"):
+        nca(whole)
+
+
+def test_one_profile_without_dims_has_its_tables() -> None:
+    result = nca(kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug").isel(patient=0, matrix=0))
+    table = nca_table(result).set_index("parameter")
+    assert (table.loc["cmax", "value"], table.loc["half_life", "reason"]) == (900, "too_few_points")
+    assert nca_table(result, layout="wide")["cmax [copies/ug]"].tolist() == [900]
+
+
+def test_chunks_without_patients_are_one_piece() -> None:
+    pytest.importorskip("dask")
+    data = kinetics_from_arrays([0, 7, 28], [[0, 900, 60]], lloq=50, unit="copies/ug").isel(patient=0)
+    xr.testing.assert_equal(nca(data.chunk()), nca(data))

@@ -98,7 +98,7 @@ def test_shares_of_an_area_add_up_to_100(hostile: xr.Dataset, preset: str) -> No
     there = result["auc_interval"].values > 0
     assert there.sum() > 300
     np.testing.assert_allclose(shares.sum(axis=0)[there], 100, rtol=1e-12)
-    assert (shares[:, there] > -1e-9).all()
+    assert (shares[:, there] >= 0).all()  # what rounding leaves of nothing is nothing
     assert (shares[:, there] < 100 + 1e-9).all()
     assert np.isnan(shares[:, ~there]).all()
 

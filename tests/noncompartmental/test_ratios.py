@@ -127,3 +127,8 @@ def test_a_ratio_is_missing_exactly_where_it_has_a_reason() -> None:
         result = two(*samples)
         missing = np.isnan(result["matrix_ratio"].values)
         np.testing.assert_array_equal(missing, result["matrix_ratio_reason_code"].values != 0)
+
+
+def test_a_window_may_have_no_end() -> None:
+    blood, marrow = [(0.0, "BLQ"), (7.0, "800"), (28.0, "300")], [(28.0, "100"), (60.0, "60")]
+    assert ratio(two(blood, marrow, window=(0, np.inf)), "paired")[0] == pytest.approx(3)

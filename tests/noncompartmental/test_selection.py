@@ -77,6 +77,10 @@ def test_an_excluded_sample_is_passed_over() -> None:
     # It still counts for everything else.
     assert at(result, "auc_last") == at(nca(profiles()), "auc_last") != at(other, "auc_last")
     assert result["lambda_z_used"].sel(patient="A").values.ravel()[6] == 0
+    assert cautions_table(result).query("caution == 'manual_line'")["patient"].tolist() == ["A"]
+    # A choice outside the window is none.
+    short = cautions_table(nca(profiles(), slopes=choose(("A", 60, "exclude")), window=(0, 30)))
+    assert "manual_line" not in short["caution"].tolist()
     # Where samples are both included and excluded, the line goes through those included.
     both = nca(profiles(), slopes=choose(("A", 28, "include"), ("A", 90, "include"), ("A", 60, "exclude")))
     assert at(both, "lambda_z") == pytest.approx(np.log(500 / 90) / 62, rel=1e-12)

@@ -318,3 +318,15 @@ def test_a_row_for_each_of_many_patients_and_parameters() -> None:
     result = nca(kinetics_from_arrays(times, level, lloq=50, unit="copies/ug"))
     frame = nca_table(result)
     assert len(frame) == 10_000 * (result.sizes["parameter"] + 1)
+
+
+def test_persistence_without_an_end_is_no_number_of_cdisc() -> None:
+    result = nca(kinetics_from_arrays([0, 7, 28, 60], [[0, 900, 60, 0], [0, 900, 60, 55]], lloq=50, unit="copies/ug"))
+    for layout, number, text in (("pp", "PPSTRESN", "PPSTRESC"), ("adpp", "AVAL", "AVALC")):
+        table = nca_table(result, layout=layout, codes={"persistence_upper": "PERSUP"})
+        rows = table[table["PPTESTCD" if layout == "pp" else "PARAMCD"] == "PERSUP"]
+        assert rows[text].tolist() == ["60", ""]
+        assert rows[number].tolist()[0] == 60
+        assert np.isnan(rows[number].tolist()[1])
+        why = rows["PPREASND" if layout == "pp" else "ANL01RSN"].tolist()
+        assert why[1].startswith("the last sample (day 60) is still quantified")

@@ -9,9 +9,10 @@ import xarray as xr
 
 from ckinetics.cohorts import cohort, kinetics_from_arrays
 from ckinetics.errors import InputError
-from ckinetics.noncompartmental import cautions_table, nca
+from ckinetics.noncompartmental import cautions_table, nca, nca_table, persistence_summary, reasons_table
 from ckinetics.noncompartmental.reasons import Reason
 from ckinetics.noncompartmental.windows import interval_of
+from ckinetics.reporting import summary
 
 TIME = [-1, 0, 7, 14, 28, 40, 50, 60, 80]
 LEVEL = [[0, 0, 1e4, 5e3, 900, 300, 8e3, 3e3, 500], [0, 0, 2e4, 5e3, 900, 400, 200, 100, 60]]
@@ -108,10 +109,10 @@ def test_the_level_before_a_second_infusion_is_its_baseline() -> None:
     assert late["tmax"].values[0, 0, 1] == 5
 
 
-def test_a_patient_without_the_infusion_has_no_sample_in_it() -> None:
+def test_a_patient_without_the_infusion_has_nothing_in_it() -> None:
     result = nca(infused(TWICE), infusions="each")
-    names = [name for name in result["parameter"].values.tolist() if name != "baseline"]
-    assert {reason(result, name, 1, 0, 1) for name in names} == {Reason.no_sample}
+    names = result["parameter"].values.tolist()
+    assert {reason(result, name, 1, 0, 1) for name in names} == {Reason.no_infusion}
     assert all(np.isnan(result[name].values[1, 0, 1]) for name in names)
 
 
@@ -201,3 +202,46 @@ def test_wrong_intervals_are_refused(intervals: list[object], message: str) -> N
 def test_an_interval_that_is_not_understood_is_named(interval: str) -> None:
     with pytest.raises(InputError, match=f"interval '{interval}' is not understood"):
         alone([0, 7], [0, 900], intervals=[interval])
+
+
+def test_a_patient_without_any_infusion_on_record_is_not_lost() -> None:
+    result = nca(infused([("A", 0, 1e8), ("A", 40, 5e7)]), infusions="each")
+    assert set(result["reason_code"].values[1].ravel().tolist()) == {Reason.no_infusion}
+    assert set(result["interval_reason_code"].values[1].ravel().tolist()) == {Reason.no_infusion}
+    table = summary(result).set_index(["parameter", "infusion"])
+    assert table.loc[("cmax", 1), ["n", "n not calculable"]].tolist() == [1, 1]
+    assert table.loc[("cmax", 2), ["n", "n not calculable"]].tolist() == [1, 0]
+    for layout in ("long", "wide"):
+        labels = nca_table(result, layout=layout)[["patient", "infusion"]].drop_duplicates().values.tolist()
+        assert labels == [["A", "1"], ["A", "2"], ["B", "1"]]
+    assert set(nca_table(result, layout="pp").query("USUBJID == 'B'")["PPREASND"]) == {
+        "this infusion of the patient is not on record"
+    }
+    assert persistence_summary(result, draws=100)["n not calculable"].tolist() == [1, 0]
+
+
+def test_the_reasons_are_those_of_the_table_of_values() -> None:
+    """Also those of areas over a dose; and an infusion that was not given has none."""
+    result = nca(infused([("A", 0, 1e8), ("A", 40, np.nan), ("B", 0, 2e8)]), infusions="each", intervals=[(0, 9)])
+    table = nca_table(result)
+    columns = ["patient", "matrix", "infusion", "parameter", "reason", "sentence"]
+    expected = table.loc[table["reason"] != "", columns].sort_values(columns[:4])
+    found = reasons_table(result)[columns].sort_values(columns[:4])
+    assert found.values.tolist() == expected.values.tolist()
+    missing = found.query("parameter == 'auc_interval_dn 0-9'")[["patient", "infusion", "reason"]].values.tolist()
+    assert missing == [["A", "2", "no_dose"]]
+
+
+def test_a_reason_in_a_window_speaks_of_the_window() -> None:
+    table = reasons_table(nca(profiles(), window=(10, 60))).set_index(["patient", "parameter"])
+    assert table.loc[("A", "auc_last"), "sentence"] == (
+        "a sample before the window (from day 10) was quantifiable, so the level at time 0 is not zero"
+    )
+    late = reasons_table(nca(profiles(), window=(100, 200))).set_index(["patient", "parameter"])
+    assert late.loc[("A", "cmax"), "sentence"] == "there is no usable sample at or after the window (from day 100)"
+    plain = reasons_table(alone([-3, 5, 9], [60, 900, 300])).set_index("parameter")
+    assert plain.loc["auc_last", "sentence"].startswith("a sample before infusion was quantifiable")
+
+
+def test_one_interval_may_stand_alone_as_text() -> None:
+    assert nca(profiles(), intervals="0-28")["interval"].values.tolist() == ["0-28"]

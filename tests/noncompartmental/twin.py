@@ -470,7 +470,6 @@ class Analysis:
         answer, limits, flags = self.answer, self.options.limits, self.answer.flags
         value, usable = answer.values, self.usable
         first, last = usable[0].time, usable[-1].time
-        measured = [p.sample for p in self.points if p.counts and p.sample and p.sample.state != "above"]
         raised = {
             "peak_at_first": value["tmax"] == first > 0,
             "peak_at_last": value["tmax"] == last > first,
@@ -484,7 +483,7 @@ class Analysis:
             "above_uloq": bool(self.above),
             "embedded_blq": any(position_measured(s, usable) == "middle" for s in usable if s.state == "blq"),
             "imputed": any(p.c > 0 and p.sample and p.sample.state == "blq" for p in self.points),
-            "manual_line": any(s.mark == "include" for s in measured),
+            "manual_line": any(s.mark for s in usable),
         }
         flags.update(name for name, there in raised.items() if there)
         for name, limit in (

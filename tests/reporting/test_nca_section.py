@@ -13,11 +13,12 @@ from report_builders import arrays_study, study
 from test_page import page
 from test_workbook import sheets
 
-from ckinetics.cohorts import cohort, read_kinetics
+from ckinetics.cohorts import cohort, kinetics_from_arrays, read_kinetics
 from ckinetics.noncompartmental import PARAMETERS, nca
 from ckinetics.plot.style import parameter_label
 from ckinetics.reporting import report, summary
 from ckinetics.reporting.auc_methods import areas_by_method, ratios_to_own, recorded_options
+from ckinetics.reporting.nca_section import persistence_words
 from ckinetics.reporting.numbers import number
 from ckinetics.reporting.series import cautions_of, each_series, reasons_of
 
@@ -140,6 +141,15 @@ def test_the_table_of_cells(tmp_path: Path) -> None:
     )
 
 
+def test_who_was_quantified_on_the_day_of_infusion_alone_had_a_quantified_sample() -> None:
+    level = [[900, 0, 0], [2e4, 0, 0], [0, 0, 0]]
+    data = kinetics_from_arrays([0, 7, 28], level, lloq=50, uloq=1e4, unit="copies/ug")
+    assert persistence_words(nca(data), "Blood") == (
+        "Blood, persistence: it ended in 2 patients, between the last quantified sample (day 0) and the first BLQ "
+        "sample after it (day 7); 1 patient had no quantified sample."
+    )
+
+
 def test_acceptance_stands_beside_the_values_with_its_limits(tmp_path: Path) -> None:
     data = arrays_study([[0, 9e3, 4e3, 1.2e3, 9e2, 7e2], [0, 9e3, 3e3, 300, 100, 50]], [0, 7, 14, 28, 35, 42])
     result = nca(data, limits={"span_ratio": 2.5, "extrap_pct": 5})
@@ -206,7 +216,12 @@ def test_every_reason_and_flag_of_the_result_is_listed(infused: tuple[xr.Dataset
     given = np.isfinite(result["infusion_time"].values)[:, np.newaxis, :]
     missing = (result["reason_code"].values != 0) & given[..., np.newaxis]
     areas = (result["interval_reason_code"].values != 0) & given[..., np.newaxis]
-    assert len(table) == missing.sum() + areas.sum() == len(book["Reasons"]) - 1 - 1 * (book["Reasons"][1][0] == "")
+    by_dose = (result["auc_interval_dn_reason_code"].values != 0) & given[..., np.newaxis]
+    assert (
+        len(table)
+        == missing.sum() + areas.sum() + by_dose.sum()
+        == len(book["Reasons"]) - 1 - 1 * (book["Reasons"][1][0] == "")
+    )
     assert set(cautions_of(result)["matrix"]) <= {label for label, _ in each_series(result)}
 
 
