@@ -231,8 +231,8 @@ def _check_options(
         raise InputError(f"model '{model.name}' cannot be fitted: give one of its outputs a residual error")
     if model.fitted_output not in model.closed_forms:
         raise InputError(
-            f"model '{model.name}' cannot be fitted: its output '{model.fitted_output}' has no closed form, and fits of "
-            "equations are not there yet"
+            f"model '{model.name}' cannot be fitted: its output '{model.fitted_output}' has no closed form, and "
+            "equations cannot be fitted yet"
         )
     for name, value, least in (("starts", starts, 1), ("seed", seed, 0), ("threads", threads, 1)):
         whole_number(name, value, least=least)

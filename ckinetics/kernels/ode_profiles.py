@@ -46,7 +46,7 @@ def _start(states, free, w, v, calls, theta, varying, z):
     n, m = len(states), v[N_PARAMETERS]
     for k in range(v[N_VALUES]):
         w[v[P] + k] = theta[k]
-        if not theta[k] == theta[k]:
+        if np.isnan(theta[k]):
             return MISSING_PARAMETER
     call(calls[SETTINGS], PREPARE, 0, 0.0, calls[W], 0, 0, 0)
     call(calls[SETTINGS], INITIAL, 0, 0.0, calls[W], 0, 0, 0)
@@ -62,7 +62,7 @@ def _start(states, free, w, v, calls, theta, varying, z):
     for k in range(v[N_VARYING]):
         w[v[X] + k] = varying[k]
     for k in range(v[N_PHASES] - 1):
-        if not w[v[ENDS] + k] == w[v[ENDS] + k]:
+        if np.isnan(w[v[ENDS] + k]):
             return NOT_FINITE
     for i in range(n):
         if not abs(w[i]) < np.inf:

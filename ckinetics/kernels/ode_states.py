@@ -77,7 +77,7 @@ def jacobian(states, w, v, f, g, d, jac):
 
 @outlined
 def columns(states, free, w, v, z, jac, fp, k):
-    """Fill the columns of k with the speeds of those of z: jac times the column, plus the derivative by the parameter."""
+    """Fill the columns of k with the speeds of those of z: jac times it, plus the derivative by its parameter."""
     n = len(states)
     for q in range(len(free)):
         at = n * (q + 1)

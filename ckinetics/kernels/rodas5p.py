@@ -163,7 +163,7 @@ def _solve(states, w, at, right):
 
 @outlined
 def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
-    """Fill `stage` with z after a step of this length and `wrong` with its error; False where the matrix is singular."""
+    """Fill `stage` with z after a step of this length, `wrong` with its error; False where the matrix is singular."""
     n = len(states)
     f, g = n, 2 * n
     jac_stage, d_stage = 8 * n + 3 * n * n, 8 * n + 4 * n * n

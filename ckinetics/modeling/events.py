@@ -58,12 +58,14 @@ class Events:
         InputError
             Values that are no pairs of numbers, a negative time or dose.
         """
-        rows: list[list[tuple[float, int, float]]] = [[] for _ in range(patients)]
+        moving = [name for name, entry in model.specification.inputs.items() if entry.kind != "constant"]
+        common = all(_common(given[name]) for name in moving if name in given)
+        rows: list[list[tuple[float, int, float]]] = [[] for _ in range(1 if common else patients)]
         for at, (name, entry) in enumerate(model.specification.inputs.items()):
             if entry.kind == "constant":
                 continue
             pairs: Any = given.get(name, [(entry.time, entry.value)] if entry.kind == "dose" else [])
-            for row, own in enumerate(_per_patient(name, pairs, patients)):
+            for row, own in enumerate(_per_patient(name, pairs, len(rows))):
                 for time, value in own:
                     if not 0 <= time < np.inf or not np.isfinite(value) or (entry.kind == "dose" and value < 0):
                         raise InputError(
@@ -72,11 +74,13 @@ class Events:
                         )
                     rows[row].append((time, at, value))
         longest = max((len(row) for row in rows), default=0)
-        times = np.full((patients, longest), np.inf)
-        inputs, values = np.zeros((patients, longest), np.int64), np.zeros((patients, longest))
-        for row, own in enumerate(rows):
-            for at, (time, which, value) in enumerate(sorted(own)):
-                times[row, at], inputs[row, at], values[row, at] = time, which, value
+        times = np.full((len(rows), longest), np.inf)
+        inputs, values = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest))
+        for row, events in enumerate(rows):
+            for place, (time, which, value) in enumerate(sorted(events)):
+                times[row, place], inputs[row, place], values[row, place] = time, which, value
+        if common:  # one row, for all
+            return cls(*(np.tile(table, (patients, 1)) for table in (times, inputs, values)))
         return cls(times, inputs, values)
 
 
@@ -108,7 +112,10 @@ def total_dose(pairs: Any) -> Any:
 
 
 def _common(pairs: Any) -> bool:
-    return all(np.ndim(pair) == 1 and len(pair) == 2 and np.ndim(pair[0]) == 0 for pair in pairs)
+    """Whether these are pairs for all patients, and not a list of pairs for each."""
+    return isinstance(pairs, Sequence | np.ndarray) and all(
+        np.ndim(pair) == 1 and len(pair) == 2 and np.ndim(pair[0]) == 0 for pair in pairs
+    )
 
 
 def _lists(pairs: Any) -> Sequence[Sequence[tuple[float, float]]]:

@@ -33,7 +33,7 @@ class Function:
 def system_functions(
     symbolic: SymbolicModel, system: System, code: Callable[[sympy.Basic], str]
 ) -> tuple[list[Function], dict[str, int]]:
-    """Return the functions of a model's equations (`ckinetics.kernels.ode_layout` has their tasks), and the places in `w`.
+    """Return the functions of a model's equations, and the places in `w`; their tasks are in `kernels.ode_layout`.
 
     Parameters
     ----------

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from integration import integrate
 
 from ckinetics.errors import InputError
 from ckinetics.modeling import load_model, read_model
 from ckinetics.modeling.events import Events
 from ckinetics.modeling.solving import Outcome, solve
-
-from integration import integrate
 
 PROBLEMS = Path(__file__).parent / "problems"
 DAYS = np.array([1, 2, 3, 5, 7, 9, 9.3, 10, 12, 14, 17, 21, 28, 42, 60, 75, 90, 120, 180, 270, 365.0])
