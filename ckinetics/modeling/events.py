@@ -74,8 +74,8 @@ class Events:
         longest = max((len(row) for row in rows), default=0)
         times = np.full((patients, longest), np.inf)
         inputs, values = np.zeros((patients, longest), np.int64), np.zeros((patients, longest))
-        for row, own in enumerate(rows):
-            for at, (time, which, value) in enumerate(sorted(own)):
+        for row, listed in enumerate(rows):
+            for at, (time, which, value) in enumerate(sorted(listed)):
                 times[row, at], inputs[row, at], values[row, at] = time, which, value
         return cls(times, inputs, values)
 

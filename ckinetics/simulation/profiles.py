@@ -113,8 +113,9 @@ def simulate(
         level_true (without residual error, before any limit), other outputs; over (patient, parameter): parameters;
         over patient: outcome (a flag: how the patient's solution ended), message (what to do where it failed),
         n_redrawn (values drawn again). Times and limits that are the same for all patients, status where all is
-        quantified, and level_true where it is level, are read-only views. A level that is not above 0, or before infusion, is missing unless below `lloq`.
-        A patient who cannot be solved is NaN and missing. It can be given to `ckinetics.nca` and `ckinetics.fit`.
+        quantified, and level_true where it is level, are read-only views. A level that is not above 0, or before
+        infusion, is missing unless below `lloq`. A patient who cannot be solved is NaN and missing. It can be given
+        to `ckinetics.nca`, `ckinetics.fit` and `ckinetics.cohort`.
 
     Raises
     ------
