@@ -219,7 +219,9 @@ def test_detection_below_lloq_is_a_hit_of_one_copy():
 
 
 def test_what_is_the_same_for_all_takes_no_memory():
-    data = simulate("stein2019", times=TIMES, n=1000, residual=False)
+    few = simulate("stein2019", times=TIMES, n=1000, residual=False)
+    assert all(array.values.flags.writeable for array in few.data_vars.values())
+    data = simulate("stein2019", times=TIMES, n=30_000, residual=False)
     for name in ("time", "lloq", "status"):
         assert data[name].variable.values.strides[0] == 0, name
     assert np.shares_memory(data["level"].values, data["level_true"].values)

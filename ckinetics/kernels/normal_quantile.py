@@ -78,8 +78,8 @@ def normal_pair(stream, draw, place, seed):
 
 
 @inner
-def fill_normals(first, rows, width, draw, seed, z, kept, where):
-    """Fill ``z[k*ROWS + r]`` with a normal number for each k below `width` and each stream ``first + r``.
+def fill_normals(first, width, draw, seed, z, kept, where):
+    """Fill ``z[k*ROWS + r]`` with a normal number for each k below `width` and each of ROWS streams ``first + r``.
 
     Numbers k and k + 1 (k even) are `normal_pair` of place k/2, made side by side, which processors do several at a
     time; the tails, which they cannot, are done afterwards. `z`, `kept` and `where` have room for ROWS*(width + 1).
@@ -88,7 +88,7 @@ def fill_normals(first, rows, width, draw, seed, z, kept, where):
     for pair in range(pairs):
         one = z[2 * pair * ROWS : (2 * pair + 1) * ROWS]
         two = z[(2 * pair + 1) * ROWS : (2 * pair + 2) * ROWS]
-        for r in range(rows):
+        for r in range(ROWS):
             one[r], two[r] = _two_from_middle(np.uint64(first + r), draw, np.uint64(pair), seed)
     count = 0
     for i in range(2 * pairs * ROWS):

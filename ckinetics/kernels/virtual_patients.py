@@ -67,7 +67,7 @@ def draw_parameters(first, seed, typical, sd, transform, low, high, theta, codes
     lower, upper = 0.0, 0.0
     for start in range(0, len(theta), ROWS):
         rows = min(ROWS, len(theta) - start)
-        fill_normals(first + start, rows, count, EFFECTS, seed, z, kept, where)
+        fill_normals(first + start, count, EFFECTS, seed, z, kept, where)
         for row in range(start, start + rows):
             codes[row], redrawn[row] = SOLVED, 0.0
             for k in range(typical.shape[1]):
@@ -140,7 +140,7 @@ def add_residuals(first, seed, output, sd, true, level):
     powers = np.empty(size)
     for start in range(0, len(true), ROWS):
         rows = min(ROWS, len(true) - start)
-        fill_normals(first + start, rows, width, RESIDUALS + np.uint64(output), seed, z, kept, where)
+        fill_normals(first + start, width, RESIDUALS + np.uint64(output), seed, z, kept, where)
         exponentials(z, size - ROWS * (width % 2 == 0), sd, powers, powers.view(np.int64))
         for r in range(rows):
             for i in range(width):

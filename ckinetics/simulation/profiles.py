@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_PATIENTS = 10**8
+# Up to so many samples, no array of a result is a view, so that people can edit it.
+_EDITABLE = 100_000
 _DIMS = ("patient", "sample")
 _TAKEN = ("time", "level", "status", "lloq", "uloq", "lod", "level_true", "parameters", "outcome", "message",
           "n_redrawn", "patient", "sample", "parameter")  # fmt: skip
@@ -113,9 +115,9 @@ def simulate(
         level_true (without residual error, before any limit), other outputs; over (patient, parameter): parameters;
         over patient: outcome (a flag: how the patient's solution ended), message (what to do where it failed),
         n_redrawn (values drawn again). Times and limits that are the same for all patients, status where all is
-        quantified, and level_true where it is level, are read-only views. A level that is not above 0, or before
-        infusion, is missing unless below `lloq`. A patient who cannot be solved is NaN and missing.
-        It can be given to `ckinetics.nca` and `ckinetics.fit`.
+        quantified, and level_true where it is level, are read-only views where there are more than 100,000 samples. A
+        level that is not above 0, or before infusion, is missing unless below `lloq`. A patient who cannot be solved
+        is NaN and missing. It can be given to `ckinetics.nca`, `ckinetics.fit` and `ckinetics.cohort`.
 
     Raises
     ------
@@ -388,4 +390,10 @@ def _dataset(
         "patient": ("patient", np.array(names, dtype=object)),
         "parameter": ("parameter", np.array(list(plan.model.parameters), dtype=object)),
     }
+    if time.size <= _EDITABLE:
+        variables = {name: (of, _own(array), about) for name, (of, array, about) in variables.items()}
     return xr.Dataset(variables, coords, attrs)
+
+
+def _own(array: Any) -> Any:
+    return array.copy() if isinstance(array, np.ndarray) and not array.flags.writeable else array

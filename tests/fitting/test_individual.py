@@ -388,7 +388,28 @@ def test_an_area_that_hangs_on_a_bound_is_not_determined():
     assert int(rising["derived/estimable"].sel(quantity="auc_0_28")[0]) == YesNo.no
     # A spike between two samples: alpha at its upper bound, and Cmax far above the highest sample.
     days = [1, 3, 5, 7, 9, 11, 14, 18, 21, 28, 42, 60, 90, 120, 180, 270, 365]
-    data = simulate("stein2019", times=days, n=933, seed=3, lloq=50.0).isel(patient=[932])
+    levels = [
+        [
+            0,
+            766.513,
+            1139.19,
+            41659.2,
+            1745.97,
+            468.624,
+            512.421,
+            1252.66,
+            522.849,
+            369.951,
+            769.964,
+            355.271,
+            1252.51,
+            724.393,
+            727.673,
+            322.437,
+            270.447,
+        ]
+    ]
+    data = kinetics_from_arrays(days, levels, lloq=50, unit="copies/ug")
     spike = fit(data, "stein2019")
     assert float(spike["estimates/estimate"].sel(parameter="alpha")[0]) == pytest.approx(10.0)
     assert float(spike["estimates/estimate"].sel(parameter="Cmax")[0]) > 3 * float(data["level"].max())
@@ -416,6 +437,7 @@ transform = "log"
 bounds = [1e-4, 10.0]
 trust = "M"
 [states.C]
+unit = "copies/ug"
 initial = "C0"
 [[phases]]
 name = "all"

@@ -30,8 +30,8 @@ def test_numbers_made_side_by_side_are_those_of_the_pairs() -> None:
     width, seed, draw = 5, np.uint64(9), np.uint64(3)
     size = ROWS * (width + 1)
     z = np.zeros(size)
-    fill_normals(100, 7, width, draw, seed, z, np.empty(size), np.empty(size, np.int64))
-    for row in range(7):
+    fill_normals(100, width, draw, seed, z, np.empty(size), np.empty(size, np.int64))
+    for row in range(ROWS):
         for place in range(3):
             pair = normal_pair(np.uint64(100 + row), draw, np.uint64(place), seed)
             assert (z[2 * place * ROWS + row], z[(2 * place + 1) * ROWS + row]) == pair
