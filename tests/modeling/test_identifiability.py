@@ -160,8 +160,8 @@ def test_wrong_arguments_are_refused():
         ck.identifiability("stein2019", points=0)
     with pytest.raises(InputError, match="no input 'dose'"):
         ck.identifiability("stein2019", inputs={"dose": [(0, 1.0)]})
-    explodes = small_model(
-        {"A0": (100.0, CELLS), "p": (1.0, "uL/cells/day")}, {"A": ("A0", "p*A**2", CELLS)}, {"level": ("A", CELLS)}
+    negative = small_model(
+        {"A0": (100.0, CELLS), "p": (0.1, RATE)}, {"A": ("-A0", "-p*A", CELLS)}, {"level": ("A", CELLS)}
     )
     with pytest.raises(InputError, match="cannot be solved at 5 random points near its file's values"):
-        ck.identifiability(explodes)
+        ck.identifiability(negative)
