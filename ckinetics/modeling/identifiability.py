@@ -23,10 +23,10 @@ from ..errors import InputError
 from ..provenance import result_attrs
 from .combinations import Findings, findings
 from .events import Events
-from .expressions import suggestion
 from .library import Model, load_model
 from .options import number_array, whole_number
 from .solving import Outcome, solve
+from .suggestions import suggestion
 
 if TYPE_CHECKING:
     import xarray as xr
