@@ -83,12 +83,6 @@ def _parameter_faults(spec: Specification) -> Iterator[str]:
                 f"{place}, key 'random_variance': give random_sd or random_variance, not both: "
                 "they are two readings of one number"
             )
-        if parameter.transform == "none" and parameter.sd > 0:
-            key = "random_sd" if parameter.random_sd is not None else "random_variance"
-            yield (
-                f"{place}, key '{key}': a random effect needs a scale on which every value is allowed: give "
-                'transform "log" (positive) or "logit" (between its bounds), or leave the random effect out'
-            )
 
 
 def _input_faults(spec: Specification) -> Iterator[str]:

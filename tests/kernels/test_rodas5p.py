@@ -30,7 +30,7 @@ def test_inverse(n):
 
 
 def test_a_pivot_of_zero_changes_rows():
-    matrix = np.array([[0.0, 2.0, 1.0], [1.0, 1e-9, 0.0], [3.0, 0.0, 1e-12]])
+    matrix = np.array([[0.0, 2.0, 1.0], [1.0, 1e-9, 4.0], [3.0, 5.0, 1e-12]])
     regular, found = inverse(matrix)
     assert regular
     assert found == pytest.approx(np.linalg.inv(matrix), rel=1e-6, abs=1e-9)

@@ -38,11 +38,6 @@ def refused(text):
         ),
         ('trust = "V2"\nstart', 'trust = "V3"\nstart', r"key 'trust': is 'V3': give 'V', 'V2', 'D' or 'M'"),
         ("random_sd = 2.4", "random_sd = -1", r"key 'random_sd': is -1: give a number at least 0"),
-        (
-            'transform = "log"\nbounds = [1.01',
-            'transform = "none"\nbounds = [1.01',
-            r"'random_sd': a random effect needs",
-        ),
         ("bounds = [1.01, 1e9]", "bounds = [4000.0, 1e9]", r"key 'value': 3900 is outside its bounds 4000 to 1e\+09"),
         ("bounds = [1.01, 1e9]", "bounds = [1.01]", r"key 'bounds': \[1\.01\] is too short: give the lower and the"),
         (
