@@ -17,7 +17,7 @@ TIMES = np.array([0.0, 0.3, 2.0, 6.9, 9.2999, 9.3, 9.4, 13.7, 20.0, 28.0, 61.0, 
 
 
 def in_closed_form():
-    """Return the models all of whose outputs have a closed form, and that need no dose; test_problems.py holds the others."""
+    """Return the models whose outputs all have a closed form, without doses; test_problems.py holds the others."""
     specifications = {name: load_model(name).specification for name in list_models()}
     return [n for n, s in specifications.items() if not s.inputs and all(o.closed_form for o in s.outputs.values())]
 
