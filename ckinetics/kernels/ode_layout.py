@@ -47,6 +47,7 @@ def places(n: int, m: int, values: int, varying: int, kept: int, ends: int) -> d
     sizes = {
         "Y": n, "F": n, "G": n, "FT": n, "PEAK": n, "O": n, "RT": n, "OY": n,
         "JAC": n * n, "INVERSE": n * n, "D": n * n, "JACS": n * n, "DS": n * n, "DT": n * n, "R": n * n, "D2": n**3,
+        "ROWS": 16 * n,
         "FP": n * m, "FPS": n * m, "PT": n * m, "RP": n * m, "DP": n * m * n, "OP": m,
         "P": values, "X": varying, "H": kept, "ENDS": ends, "ENDP": ends * m, "FIXED": 0,
     }  # fmt: skip

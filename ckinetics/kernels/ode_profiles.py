@@ -183,7 +183,8 @@ def profiles(
     w, v = floats_at(calls[W]), wholes_at(whole)
     n = len(states)
     size = n if free is None else n * (len(free) + 1)
-    z = v[FIXED]
+    # Without derivatives all rows lie where the compiler knows: then it works on several numbers at a time.
+    z = 8 * n + 7 * n * n + n * n * n if free is None else v[FIXED]
     stage, wrong, sample, by_time, rows, ks = (
         z + size,
         z + 2 * size,
@@ -230,8 +231,12 @@ def profiles(
                 stop = min(stop, event_times[row, event])
             for k in range(3 * n, 5 * n):
                 w[k] = 0.0
-            for k in range(8 * n + 2 * n * n, v[P]):
+            # Functions of a model leave out what is always 0.
+            for k in range(8 * n + 2 * n * n, 8 * n + 7 * n * n + n * n * n):
                 w[k] = 0.0
+            if free is not None:
+                for k in range(v[FP], v[P]):
+                    w[k] = 0.0
             h, log_old, fresh = 0.0, 0.0, True
             while t < stop:
                 if fresh:

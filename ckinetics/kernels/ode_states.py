@@ -45,7 +45,7 @@ def divided(v, n, i):
     return v[HEAD + n + i] != 0 and v[HEAD + i] == POSITIVE
 
 
-@outlined
+@inner
 def speeds(states, w, v, calls, phase, t, z, f):
     """Fill f with dz/dt at z, and Y with the states."""
     n = len(states)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, outlined
+from .jit import call, inner, outlined
 from .ode_layout import (
     BY_TIME,
     CURVATURE,
@@ -33,7 +33,7 @@ STAGES = 8
 _PIVOT_LOSS = 1e3
 
 
-@outlined
+@inner
 def begin(states, free, w, v, calls, phase, t, z, size, slopes_by_time, couple):
     """Fill F, G, D and JAC at z, FT where time stands in the equations, and how the columns' system changes."""
     n = len(states)
@@ -99,7 +99,7 @@ def _columns_by_time(states, free, w, v, z, out):
             w[out + at + i] = total
 
 
-@outlined
+@inner
 def _invert(states, w, v, per_step):
     """Fill INVERSE with that of I/(gamma*step) - JAC; False where it is singular.
 
@@ -147,7 +147,7 @@ def _invert(states, w, v, per_step):
     return True
 
 
-@outlined
+@inner
 def _solve(states, w, at, right):
     """Multiply the numbers at `at` by the inverse, in place; `right` is work space."""
     n = len(states)
@@ -161,7 +161,7 @@ def _solve(states, w, at, right):
         w[at + i] = w[right + i]
 
 
-@outlined
+@inner
 def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
     """Fill `stage` with z after a step of this length, `wrong` with its error; False where the matrix is singular."""
     n = len(states)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .jit import call, outlined
+from .jit import call, inner, outlined
 from .ode_layout import DERIVATIVES, FP, SLOPES, W
 from .ode_states import columns, jacobian, natural, speeds
 from .tableaus import TSIT_A, TSIT_DENSE, TSIT_ERROR, TSIT_TIME
@@ -10,7 +10,7 @@ from .tableaus import TSIT_A, TSIT_DENSE, TSIT_ERROR, TSIT_TIME
 STAGES = 7
 
 
-@outlined
+@inner
 def _speeds(states, free, w, v, calls, phase, t, z, k):
     """Fill k with the speeds of z and of its columns."""
     n = len(states)
@@ -33,7 +33,7 @@ def begin(states, free, w, v, calls, phase, t, z, ks):
         w[2 * n + i] = w[ks + i]
 
 
-@outlined
+@inner
 def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, ks):
     """Fill `stage` with z after a step of this length and `wrong` with the error of its states."""
     for s in range(1, STAGES):
