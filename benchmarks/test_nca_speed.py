@@ -1,6 +1,7 @@
 """Noncompartmental analysis: kernel, end to end, threads, censored lines and uncertainty, against a floor and peers.
 
-The floor is one ``np.log`` over the same levels; openpkflow is measured where it is installed.
+The floor is one ``np.log`` over the same levels; openpkflow and pkpdutils (which needs Python 3.13) are measured where
+they are installed.
 """
 
 from __future__ import annotations
@@ -130,8 +131,25 @@ def test_peer_openpkflow(benchmark) -> None:  # type: ignore[no-untyped-def]
     benchmark.pedantic(study.analyze, rounds=3)
 
 
-def positive_profiles() -> xr.Dataset:
+@pytest.mark.benchmark(group="nca of 10,000 profiles without BLQ, against peers")
+def test_ours_for_peers_in_a_batch(benchmark) -> None:  # type: ignore[no-untyped-def]
+    profiles = positive_profiles(10_000)
+    nca(profiles.isel(patient=slice(0, 2)))
+    benchmark(nca, profiles)
+
+
+@pytest.mark.benchmark(group="nca of 10,000 profiles without BLQ, against peers")
+def test_peer_pkpdutils(benchmark) -> None:  # type: ignore[no-untyped-def]
+    peer = pytest.importorskip("pkpdutils", reason="pkpdutils is not installed; it needs Python 3.13")
+    levels = positive_profiles(10_000)["level"].values[:, 0]
+    dose = peer.Dose(amount=1e8, unit="mg")
+    batch = peer.Timecourses.from_arrays(DAYS[1:], levels, time_unit="day", unit="mg/l", dose=dose)
+    options = peer.NCAOptions(auc_method="linear_log")
+    benchmark.pedantic(peer.nca, (batch,), {"options": options}, rounds=3)
+
+
+def positive_profiles(count: int = 200) -> xr.Dataset:
     generator = np.random.default_rng(3)
     curve = np.exp(-0.03 * DAYS[1:]) * 1e5
-    levels = curve * np.exp(generator.normal(0, 0.2, (200, len(DAYS) - 1)))
+    levels = curve * np.exp(generator.normal(0, 0.2, (count, len(DAYS) - 1)))
     return kinetics_from_arrays(DAYS[1:], levels, unit="copies/ug")
