@@ -166,7 +166,9 @@ def test_derivatives_agree_with_differences(name, method):
             sides.append(run(model, times, moved, **options).values[0])
         differences = (sides[0] - sides[1]) / (2 * step)
         scale = np.abs(found.values[0]) / theta[0, k] + 1e-300
-        assert np.abs((found.gradient[0, :, :, k] - differences) / scale).max() < 1e-5, k
+        # Of differences: where ln(output) changes a hundred times as fast as ln(parameter), their own error grows.
+        elasticity = np.abs(found.gradient[0, :, :, k] / scale)
+        assert (np.abs((found.gradient[0, :, :, k] - differences) / scale) < 5e-6 * (1 + elasticity)).all(), k
 
 
 def test_derivatives_with_time_in_the_equations():
