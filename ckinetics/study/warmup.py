@@ -105,13 +105,18 @@ def _model_steps(model: Model) -> Iterator[Step]:
         free = np.arange(len(model.parameters)) if derivatives else None
         solve(model, times[None], theta[None], outputs=outputs, free=free, method=method)
 
+    days = conversion_factor(model.specification.time_unit, "day")
+
+    def virtual_patients() -> None:
+        simulate(model, times=times * days, n=2, lloq=1e-300)
+
     def fit_one() -> None:
-        days = conversion_factor(model.specification.time_unit, "day")
         fit(simulate(model, times=times[1:] * days, n=1), model, starts=1)
 
     yield f"{model.name}: closed forms and derived quantities", quantities
     for method in ("rodas5p", "tsit5"):
         yield f"{model.name}: equations by {method}", partial(integrate, method, False)
         yield f"{model.name}: derivatives by {method}", partial(integrate, method, True)
+    yield f"{model.name}: virtual patients", virtual_patients
     if model.fitted_output in model.closed_forms:
         yield f"{model.name}: fit", fit_one
