@@ -269,7 +269,7 @@ def profiles(
                 w[k] = 0.0
             for k in range(8 * n + 2 * n * n, v[P]):
                 w[k] = 0.0
-            h, log_old, fresh, short = 0.0, 0.0, True, 0.0
+            h, log_old, fresh = 0.0, 0.0, True
             while t < stop:
                 if fresh:
                     if explicit is not None:
@@ -284,8 +284,6 @@ def profiles(
                             continue
                         h = _first_step(states, w, v, z, rtol, stop - t, t)
                     fresh = False
-                    # Of the time to the next sample, what may pass unseen.
-                    short = max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t)
                 if taken >= max_steps:
                     code = STEP_LIMIT
                 elif code == SOLVED and not t + h > t:
@@ -305,7 +303,10 @@ def profiles(
                 if not regular:
                     h = 0.25 * length
                     continue
-                error = _error(states, w, v, z, stage, wrong, rtol, length <= short)
+                error = _error(states, w, v, z, stage, wrong, rtol, False)
+                # Of the time to the next sample, so little may pass unseen.
+                if not error <= 1.0 and length <= max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t):
+                    error = _error(states, w, v, z, stage, wrong, rtol, True)
                 if not error <= 1.0:
                     h = length * (max(0.2, 0.9 * error**-0.2) if error < np.inf else 0.1)
                     continue

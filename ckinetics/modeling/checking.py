@@ -126,9 +126,7 @@ def moving_cases(spec: Specification) -> list[str]:
                 unparsed(node.args[0])
                 for one in read
                 for node in ast.walk(syntax_tree(one))
-                if isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and plain_name(node.func.id) == "where"
+                if isinstance(node, ast.Call) and unparsed(node.func) == "where"
             ]
             for condition in dict.fromkeys(conditions):
                 used = {name for one in _with_definitions([condition], spec) for name in names_in(one)}
