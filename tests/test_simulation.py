@@ -267,6 +267,12 @@ def test_labelled_inputs_name_the_patients(chain):
         simulate(chain, times=[1], inputs={"burden": burden}, parameters={"k": other})
 
 
+def test_a_list_of_one_amount_is_that_of_all(chain):
+    several = simulate(chain, times=[0.5, 2.0], n=2, inputs={"infusion": [3e6]}, **PLAIN)
+    same = simulate(chain, times=[0.5, 2.0], n=2, inputs={"infusion": 3e6}, **PLAIN)
+    np.testing.assert_array_equal(several["level"], same["level"])
+
+
 def test_a_table_of_inputs(chain):
     rows = [("b", 0, 1e6, "infusion"), ("b", 1, 2e6, "infusion"), ("a", 0, 5e5, "infusion"), ("a", None, 7, "burden")]
     table = pd.DataFrame(rows, columns=["patient", "time", "value", "input"])
@@ -413,6 +419,7 @@ def test_wrong_input(options, message):
         ({"inputs": {"burden": [1.0, np.nan]}}, "missing or infinite"),
         ({"inputs": {"burden": [[1.0]]}}, "has 2 dimensions"),
         ({"inputs": pd.DataFrame({"patient": [1]})}, "no column 'time'"),
+        ({"inputs": pd.DataFrame(columns=["patient", "time", "value", "input"])}, "has no rows"),
         ({"inputs": pd.DataFrame({"patient": [7], "time": [0], "value": [1], "input": ["infusion"]}), "n": 3}, "'7'"),
         ({"inputs": pd.DataFrame({"patient": [1], "time": [0], "value": ["x"], "input": ["infusion"]})}, "'value'"),
         ({"inputs": pd.DataFrame({"patient": [1], "time": [0], "value": [1], "input": ["infsion"]})}, "did you mean"),

@@ -43,6 +43,8 @@ def models(
     except InputError as err:
         # What is wrong in a file names it; what names none is wrong in the words of the command.
         _stop(err, 1 if err.file else 2)
+    except BrokenPipeError:  # the reader has seen enough, as head does: not a failure to tell of
+        raise
     except (CkineticsError, OSError) as err:
         _stop(err, 1)
 
@@ -111,6 +113,8 @@ def check_lines(model: Model, found: ModelCheck) -> list[str]:
             told = "; ".join(sentence for sentence in judged["finding"].values.tolist() if sentence)
             whole = "every parameter is identifiable" if rank == size else told
             lines += wrapped(f"{name}: rank {rank} of {size}: {whole}", "  ", hang=4)
+    for note in found.notes:
+        lines += wrapped(f"note: {note}")
     for problem in found.problems:
         lines += wrapped(f"FAILED: {problem}")
     return [*lines, "passed" if found.passed else "not passed"]

@@ -10,7 +10,9 @@ them, or another numba, makes a new folder. Where nothing can be written, kernel
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import pickle
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +20,31 @@ from typing import Any
 import llvmlite.ir
 import numba
 import numba.extending
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 
 from .cache import compiled_folder
 from .compile_notice import watched
 
 _CONFIG_LOCK = threading.Lock()
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """numba's cache on disk, in which a damaged file is one that is not there and a full disk keeps nothing."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is cached for a signature, or None."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling makes of a damaged file
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled where that is possible."""
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            super().save_overload(sig, data)
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -36,7 +58,7 @@ def jit(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder)
         try:
-            dispatcher.enable_caching()
+            dispatcher._cache = _Cache(function)  # what enable_caching does with numba's own
         except RuntimeError:  # the source has no file, or the folder went away: compile in memory
             pass
         finally:
@@ -79,11 +101,12 @@ def pointer(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder or "")
         try:
+            compiled = CFunc(function, (signature.args, signature.return_type), locals={}, options=options)
+            if folder is not None:
+                with contextlib.suppress(RuntimeError):  # no place for a cache: compile in memory
+                    compiled._cache = _Cache(function)
             with watched():
-                compiled = numba.cfunc(signature, cache=folder is not None, **options)(function)
-        except RuntimeError:  # no place for a cache: compile in memory
-            with watched():
-                compiled = numba.cfunc(signature, **options)(function)
+                compiled.compile()
         finally:
             numba.config.CACHE_DIR = before
     _KEPT.append(compiled)  # its address is valid while it lives

@@ -23,6 +23,7 @@ from .ode_layout import (
     N_PHASES,
     N_VALUES,
     N_VARYING,
+    POSITIVE,
     PREPARE,
     RESET,
     RESET_SLOPES,
@@ -34,6 +35,11 @@ from .ode_layout import (
 )
 from .ode_states import change_scales, natural, record, set_state, speeds
 from .solver_codes import MISSING_PARAMETER, NEGATIVE_STATE, NOT_FINITE, SOLVED, STEP_LIMIT, STEP_TOO_SMALL
+
+# A step so short that a state may rise from 0 on it as it will, over the tolerance and the time to the next sample.
+SHORT = 0.1
+# The shortest first step over the whole stretch, and any step over the time itself that moves it.
+SHORTEST_FIRST, SHORTEST = 1e-10, 1e-14
 
 _begin_stiff, _step_stiff = rodas5p.begin, rodas5p.step
 _dense_stiff, _interpolate_stiff = rodas5p.dense, rodas5p.interpolate
@@ -135,20 +141,49 @@ def _dose(states, free, w, v, z, i, amount):
 
 
 @outlined
-def _first_step(states, w, v, z, rtol, span):
-    """Return a first step on which no state changes by more than the tolerance allows a method of order 5."""
+def _leave_logarithms(states, free, w, v, z, short):
+    """Take states that rise out of next to nothing as they are; return whether there are any.
+
+    What had decayed to 1e-50 before an infusion begins is multiplied by e within a time that cannot be told from none.
+    """
+    n = len(states)
+    found = False
+    for i in range(n):
+        if v[HEAD + i] == POSITIVE and v[HEAD + n + i] and w[2 * n + i] * short > 1.0:
+            now = np.exp(w[z + i])
+            w[z + i] = now
+            v[HEAD + n + i] = 0
+            found = True
+            if free is not None:
+                for q in range(1, len(free) + 1):
+                    w[z + n * q + i] *= now
+    return found
+
+
+@outlined
+def _first_step(states, w, v, z, rtol, span, t):
+    """Return a first step on which no state changes by more than the tolerance allows a method of order 5.
+
+    Next to nothing may change as fast as it will: a first step too long is taken back.
+    """
     n = len(states)
     fastest = 0.0
     for i in range(n):
         amount = 1.0 if v[HEAD + n + i] else abs(w[z + i])
         if amount > 0.0:
             fastest = max(fastest, abs(w[2 * n + i]) / amount)
-    return span if not fastest * span > rtol**0.2 else 0.5 * rtol**0.2 / fastest
+    if not fastest * span > rtol**0.2:
+        return span
+    return max(0.5 * rtol**0.2 / fastest, SHORTEST_FIRST * span, SHORTEST * t)
 
 
 @outlined
-def _error(states, w, v, z, new, wrong, rtol):
-    """Return the largest error of a step over what is tolerated; inf where a positive state would fall below 0."""
+def _error(states, w, v, z, new, wrong, rtol, short):
+    """Return the largest error of a step over what is tolerated; inf where a positive state would fall below 0.
+
+    A state that rises from 0 with a jump or a root has the same relative error after any step: on a `short` one it is
+    left out, since what it misses is that of a start moved by less than that.
+    """
     n = len(states)
     peak = 4 * n
     largest = 0.0
@@ -161,6 +196,8 @@ def _error(states, w, v, z, new, wrong, rtol):
                 amount = max(amount, 1e-6 * w[peak + i])
             elif w[new + i] < 0.0:
                 return np.inf
+            if short and w[z + i] == 0.0 and error < np.inf:
+                continue
             error /= amount + 1e-290
         if not error < np.inf:
             return np.inf
@@ -247,12 +284,14 @@ def profiles(
                     for i in range(n):
                         if not abs(w[2 * n + i]) < 1e300:
                             code = NOT_FINITE
-                    if h == 0.0:
-                        h = _first_step(states, w, v, z, rtol, stop - t)
+                    if code == SOLVED and h == 0.0:
+                        if _leave_logarithms(states, free, w, v, z, SHORT * rtol * (stop - t)):
+                            continue
+                        h = _first_step(states, w, v, z, rtol, stop - t, t)
                     fresh = False
                 if taken >= max_steps:
                     code = STEP_LIMIT
-                elif not t + h > t:
+                elif code == SOLVED and not t + h > t:
                     code = STEP_TOO_SMALL
                 if code != SOLVED:
                     break
@@ -269,7 +308,10 @@ def profiles(
                 if not regular:
                     h = 0.25 * length
                     continue
-                error = _error(states, w, v, z, stage, wrong, rtol)
+                error = _error(states, w, v, z, stage, wrong, rtol, False)
+                # Of the time to the next sample, so little may pass unseen.
+                if not error <= 1.0 and length <= max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t):
+                    error = _error(states, w, v, z, stage, wrong, rtol, True)
                 if not error <= 1.0:
                     h = length * (max(0.2, 0.9 * error**-0.2) if error < np.inf else 0.1)
                     continue

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from .expressions import names_in, syntax_tree, unparsed
 from .identifiability import horizon, identifiability
 from .library import Model, check_examples
 from .solving import Outcome, solve
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from .specification import Specification
 
 # Equations integrated with this tolerance are off by far less than what counts as a difference.
 TOLERANCE, DIFFERENT = 1e-11, 1e-6
@@ -45,6 +49,7 @@ class ModelCheck:
     steps : per method the steps that it takes to the horizon at the file's values and default tolerance
     identifiability : as `identifiability` returns it, or None where the equations cannot be solved
     problems : what could not be checked, a sentence each
+    notes : what a reader should know of what was found, a sentence each
     """
 
     examples: list[dict[str, Any]]
@@ -52,6 +57,7 @@ class ModelCheck:
     steps: dict[str, int]
     identifiability: xr.Dataset | None
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -100,7 +106,46 @@ def check_model(model: Model, *, points: int = 5, seed: int = 0) -> ModelCheck:
         found = identifiability(model, points=points, seed=seed)
     except InputError as err:
         problems.append(f"identifiability cannot be told: {err}")
-    return ModelCheck(examples, closed, steps, found, problems)
+    return ModelCheck(examples, closed, steps, found, problems, moving_cases(model.specification))
+
+
+def moving_cases(spec: Specification) -> list[str]:
+    """Say which rates have cases whose change moves with a parameter: their derivatives leave that out.
+
+    Examples
+    --------
+    >>> from ckinetics.modeling import load_model
+    >>> moving_cases(load_model("kimmel2021").specification)
+    []
+    """
+    notes = []
+    for phase in spec.phases:
+        for state, text in phase.equations.items():
+            read = _with_definitions([text], spec)
+            conditions = [
+                unparsed(node.args[0])
+                for one in read
+                for node in ast.walk(syntax_tree(one))
+                if isinstance(node, ast.Call) and unparsed(node.func) == "where"
+            ]
+            for condition in dict.fromkeys(conditions):
+                used = {name for one in _with_definitions([condition], spec) for name in names_in(one)}
+                moves = [name for name in (*spec.parameters, *spec.states) if name in used]
+                if moves:
+                    notes.append(
+                        f"in phase '{phase.name}' the equation of {state} has cases that change where {condition}, "
+                        f"which moves with {' and '.join(moves)}: derivatives leave out a jump that moves, so that a "
+                        "parameter may seem not to act; where the rate jumps, write two phases (ends_at) instead"
+                    )
+    return notes
+
+
+def _with_definitions(texts: list[str], spec: Specification) -> list[str]:
+    """Return expressions with every definition that they use, directly or not."""
+    found = list(texts)
+    for text in found:
+        found += [spec.definitions[name] for name in names_in(text) if spec.definitions.get(name, text) not in found]
+    return found
 
 
 def compare_closed_form(model: Model, output: str) -> ClosedForm:

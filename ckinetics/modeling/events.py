@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class Events:
         times = np.full((len(rows), longest), np.inf)
         inputs, values = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest))
         for row, events in enumerate(rows):
-            for place, (time, which, value) in enumerate(sorted(events)):
+            for place, (time, which, value) in enumerate(sorted(events, key=itemgetter(0, 1))):
                 times[row, place], inputs[row, place], values[row, place] = time, which, value
         if common:  # one row, for all
             return cls(*(np.tile(table, (patients, 1)) for table in (times, inputs, values)))

@@ -221,7 +221,7 @@ def _parse(text: str, reader: _Reader, sizes: Mapping[str, int], *, condition: b
                 "is too large once everything is written out (min, max, abs and where inside each other, and powers of "
                 "powers, count most): simplify it"
             )
-        return reader.condition(tree) if condition else reader.value(tree)
+        return _without_abs(reader.condition(tree) if condition else reader.value(tree))
     except (MemoryError, RecursionError):
         return reader.refuse(f"is nested deeper than {MAX_DEPTH}, or has as many terms: split it with [definitions]")
     except TypeError:  # sympy's word on the root or the logarithm of what is always negative
@@ -230,6 +230,11 @@ def _parse(text: str, reader: _Reader, sizes: Mapping[str, int], *, condition: b
         if isinstance(err, ModelFileError):
             raise
         return reader.refuse(_why_not(text))
+
+
+def _without_abs(expression: sympy.Basic) -> sympy.Basic:
+    """Return an expression in which |x|, which sympy makes of sqrt(x**2), has cases: its own derivative has no code."""
+    return expression.replace(sympy.Abs, lambda x: _where(x >= 0, x, -x))
 
 
 def _why_not(text: str) -> str:

@@ -20,6 +20,9 @@ from .derivatives import SymbolicModel
 from .expressions import TIME
 from .specification import Specification
 
+# Added to x it changes no x but 0.
+_NOTHING = sympy.Float(1e-300)
+
 
 class Scale(IntEnum):
     """How a state is integrated; the numbers stand in generated modules."""
@@ -156,10 +159,15 @@ def _entries(at: tuple[int, ...], first: sympy.Expr, states: list[sympy.Symbol])
 
 
 def _derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
-    """Return a derivative in which a power of a state that is 0 stays finite: x**n/x becomes x**(n - 1)."""
+    """Return a derivative in which a power of a state that is 0 stays finite.
+
+    x**n/x becomes x**(n - 1), and x**n*log(x), which is 0 where x is, has a logarithm that is finite there.
+    """
     if symbol not in expression.free_symbols:
         return sympy.Integer(0)
     found = sympy.diff(expression, symbol)
+    powers = (power for power in expression.atoms(sympy.Pow) if symbol in power.exp.free_symbols)
+    found = found.xreplace({sympy.log(power.base): sympy.log(power.base + _NOTHING) for power in powers})
     return found.replace(
         lambda part: isinstance(part, sympy.Mul) and _divided_power(part) is not None,
         lambda part: _divided_power(part) or part,
@@ -167,12 +175,16 @@ def _derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
 
 
 def _divided_power(product: sympy.Mul) -> sympy.Expr | None:
-    """Return a product in which x**n stands beside 1/x as one power, or None where there is no such pair."""
+    """Return a product in which x**n, or (x/K)**n, stands beside 1/x as one power, or None where there is no pair."""
     powers: dict[sympy.Expr, list[sympy.Expr]] = {}
     for factor in product.args:
         base, exponent = factor.as_base_exp()
         powers.setdefault(base, []).append(exponent)
-    if not any(len(exponents) > 1 and base.is_Symbol for base, exponents in powers.items()):
+    for base, exponents in powers.items():
+        for factor in sympy.Mul.make_args(base):
+            if factor != base and powers.get(factor) == [-1]:
+                return product * factor / base ** exponents[0] * base ** (exponents[0] - 1) * (base / factor)
+    if not any(len(exponents) > 1 and not base.is_number for base, exponents in powers.items()):
         return None
     return sympy.Mul(*(base ** sympy.Add(*exponents) for base, exponents in powers.items()))
 

@@ -98,10 +98,10 @@ def read_inputs(
             constants[name] = _numbers(name, value, "one number, or one a patient")
         elif entry.kind == "dose" and _is_amount(value):
             amounts = _numbers(name, value, "amounts, or pairs of time and amount")
-            if amounts.ndim:
-                own[name] = [[(entry.time, amount)] for amount in amounts.tolist()]
+            if amounts.size == 1:
+                common[name] = [(entry.time, float(amounts.reshape(())))]
             else:
-                common[name] = [(entry.time, float(amounts))]
+                own[name] = [[(entry.time, amount)] for amount in amounts.tolist()]
         elif _is_common(name, value):
             common[name] = _pairs(name, value, factor)
         else:
@@ -114,6 +114,8 @@ def names_in_table(table: pd.DataFrame) -> list[str]:
     missing = [column for column in _COLUMNS if column not in table.columns]
     if missing:
         raise InputError(f"the table of inputs has no column '{missing[0]}': it needs {', '.join(_COLUMNS)}")
+    if table.empty:
+        raise InputError("the table of inputs has no rows: leave it out, or name the patients by n or parameters")
     return list(dict.fromkeys(_labels(table["patient"])))
 
 

@@ -119,6 +119,18 @@ def test_a_check_of_a_good_file():
     assert said.splitlines()[-1] == "passed"
 
 
+def test_a_reader_who_has_seen_enough():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ckinetics", "models", "stein2019"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait()
+
+
 def test_a_check_finds_what_does_not_hold(tmp_path):
     wrong = stein(tmp_path, "level = [6.15385, 88.6247", "level = [6.15385, 88.7247")
     done = command("check", wrong)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ckinetics.modeling import load_model, read_model
 from ckinetics.modeling.codegen import generate_source, module_name
 
@@ -82,6 +84,39 @@ def test_a_damaged_file_is_written_again(tmp_path):
     assert run(tmp_path)[0] == 24000
 
 
+ONE_KERNEL = """
+from math import log
+from ckinetics.kernels.likelihood import log_normal_cdf
+from ckinetics.kernels.jit import pointer
+
+def equations(task, which, t, w, a, b, c):
+    w[0] = t
+
+assert abs(log_normal_cdf(0.0) - log(0.5)) < 1e-12
+assert pointer(equations)
+"""
+
+
+@pytest.mark.parametrize(("ending", "left"), [("nbi", b""), ("nbi", b"\x80\x04\x95"), ("nbc", b"no compiled code")])
+def test_a_damaged_file_of_compiled_code_is_compiled_again(tmp_path, ending, left):
+    script = tmp_path / "ckinetics_one.py"
+    script.write_text(ONE_KERNEL, encoding="utf-8")
+    environment = os.environ | {"CKINETICS_CACHE_DIR": str(tmp_path / "cache")}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+
+    def used():
+        subprocess.run([sys.executable, script], env=environment, check=True)
+        return {path: path.read_bytes() for path in sorted(tmp_path.rglob(f"*.{ending}"))}
+
+    files = used()
+    assert len(files) >= 2
+    for path in files:
+        path.write_bytes(left)
+    again = used()
+    assert again.keys() == files.keys()
+    assert all(len(content) > len(left) for content in again.values())
+
+
 def test_without_compilation(tmp_path):
     assert run(tmp_path, NUMBA_DISABLE_JIT="1")[0] == 24000
 
@@ -107,11 +142,19 @@ def test_an_edit_of_what_writes_it_gives_a_new_name(tmp_path, project_root):
 
     before = name()
     assert name() == before
-    for part in ("modeling/templates/curve.py.j2", "modeling/expressions.py", "kernels/likelihood.py"):
+    templates = (package / "modeling" / "templates").glob("*.j2")
+    parts = [f"modeling/templates/{path.name}" for path in sorted(templates)]
+    assert "modeling/templates/system.py.j2" in parts
+    parts += ["modeling/expressions.py", "modeling/system_code.py", "kernels/likelihood.py", "kernels/rodas5p.py"]
+    for part in parts:
         text = (package / part).read_text(encoding="utf-8")
         (package / part).write_text(text + "\n", encoding="utf-8")
         assert name() != before, part
         (package / part).write_text(text, encoding="utf-8")
+    for part in ("simulation/profiles.py", "fitting/individual.py", "errors.py"):
+        text = (package / part).read_text(encoding="utf-8")
+        (package / part).write_text(text + "\n", encoding="utf-8")
+    assert name() == before  # nothing else matters
 
 
 def test_source_is_the_same_every_time():

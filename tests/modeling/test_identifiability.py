@@ -8,6 +8,7 @@ from model_builders import small_model
 
 import ckinetics as ck
 from ckinetics.errors import InputError
+from ckinetics.modeling.checking import moving_cases
 
 RATE, CELLS, NONE = "1/day", "cells/uL", "1"
 
@@ -165,3 +166,15 @@ def test_wrong_arguments_are_refused():
     )
     with pytest.raises(InputError, match="cannot be solved at 5 random points near its file's values"):
         ck.identifiability(negative)
+
+
+def test_a_check_says_whose_effect_derivatives_leave_out():
+    tables = {"k": (0.3, "1/day"), "Tm": (4.0, "day")}, {"A": ("1", "rate*A", "1")}, {"level": ("A", "1")}
+    defined = '[definitions]\nearly = "Tm/2"\nrate = "where(t < early, k, -k)"\n'
+    (note,) = moving_cases(small_model(*tables, more=defined).specification)
+    assert "the equation of A has cases that change where t < early, which moves with Tm:" in note
+    assert "write two phases (ends_at)" in note
+    # A time that is a number does not move.
+    tables[1]["A"] = ("1", "where(t < tau, k, -k)*A", "1")
+    number = '[constants.tau]\nvalue = 3.0\nunit = "day"\n'
+    assert moving_cases(small_model(*tables, more=number).specification) == []
