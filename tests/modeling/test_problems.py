@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sympy
 from integration import integrate
+from scipy.integrate import quad
 
 from ckinetics.modeling import list_models, load_model
 from ckinetics.modeling.expressions import TIME
@@ -78,6 +81,44 @@ def test_what_is_conserved():
     assert sympy.simplify(slope) == 0
 
 
+# The reference courses of BioModels files are CVODE's at rtol = atol = 1e-10. Its error adds up: each state counts until
+# the day on which that course has left 1e-6, and while it is above a ten-thousandth of its greatest value.
+SBML = {
+    "leon_triana2020": (
+        "BIOMD0000001011",
+        {"car": ("CAR_T_cells", 60.0), "leukaemia": ("Leukaemic_B_cells", 14.0), "healthy": ("B_cells_healthy", 14.0)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SBML)
+def test_the_course_of_the_sbml_file(name, shared_data):
+    file, columns = SBML[name]
+    with (shared_data / "models" / "sbml" / f"ref_{file}.csv").open() as lines:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)][::10]
+    times = np.array([row["time"] for row in rows])
+    model = load_model(name)
+    for output, (column, until) in columns.items():
+        expected = np.array([row[column] for row in rows])
+        counts = (times <= until) & (expected > 1e-4 * expected.max())
+        assert counts.sum() > 10
+        found = model.evaluate(times, output=output, rtol=1e-10)
+        np.testing.assert_allclose(found[counts], expected[counts], rtol=1e-6, err_msg=output)
+
+
+def test_car_t_cells_stay_below_what_cd19_feeds():
+    model = load_model("leon_triana2020")
+    p = {name: parameter.value for name, parameter in model.parameters.items()}
+    times = np.linspace(0.0, 60.0, 601)
+    fed = p["rho_C"] / p["alpha"] * (p["L0"] * np.exp(p["rho_L"] * times) + p["B0"])
+    peaks = []
+    for dose in (1e5, 1e6, 1e7, 1e8, 1e9):
+        car = model.evaluate(times, {"C0": dose}, output="car")
+        assert np.all(car <= (dose + fed) * (1 + 1e-6))
+        peaks.append(car.max())
+    assert max(peaks) < 1.25 * min(peaks)  # ten thousandfold doses
+
+
 def test_normal_t_cells_alone_follow_the_gompertz_curve():
     model = load_model("kimmel2021")
     times = np.array([0.0, 5.0, 20.0, 60.0])
@@ -92,6 +133,31 @@ def test_the_switch_problem_is_stein():
     np.testing.assert_allclose(
         integrate(switch, times, changes, rtol=1e-11)["level"], stein.evaluate(times, changes), rtol=1e-8
     )
+
+
+def test_without_a_lag_the_curve_is_stein():
+    lag, stein = load_model("ogasawara2021_lag"), load_model("stein2019")
+    times = np.array([0.0, 4.0, 9.2, 9.3, 9.4, 20.0, 90.0, 365.0])
+    values = {"Tmax": 9.3, "Cmax": 5100.0, "FB": 0.043}
+    rates = {"foldx": 2.0 ** (9.3 / 0.8), "alpha": np.log(2) / 4.0, "beta": np.log(2) / 200.0}
+    times_of = {"Tlag": 0.0, "doubling_time": 0.8, "half_life_initial": 4.0, "half_life_terminal": 200.0}
+    found = lag.evaluate(times, values | times_of)
+    np.testing.assert_allclose(found, stein.evaluate(times, values | rates), rtol=1e-12)
+    areas, expected = lag.derive(values | times_of), stein.derive(values | rates)
+    for area in ("auc_0_28", "auc_0_inf"):
+        assert areas[area] == pytest.approx(expected[area], rel=1e-12)
+
+
+@pytest.mark.parametrize("changes", [{}, {"Tmax": 40.0}, {"Tlag": 30.0, "Tmax": 40.0}])
+def test_the_area_with_a_lag_is_that_of_the_curve(changes):
+    model = load_model("ogasawara2021_lag")
+    ends = {"Tlag": model.parameters["Tlag"].value, "Tmax": model.parameters["Tmax"].value} | changes
+    edges = [0.0, *sorted({min(end, 28.0) for end in ends.values()} - {28.0}), 28.0]
+    area = sum(
+        quad(lambda t: model.evaluate([t], changes)[0], first, last, epsrel=1e-11)[0]
+        for first, last in itertools.pairwise(edges)
+    )
+    assert model.derive(changes)["auc_0_28"] == pytest.approx(area, rel=1e-9)
 
 
 def test_the_tumour_problems_share_all_but_the_cytokine():
