@@ -81,8 +81,8 @@ def test_what_is_conserved():
     assert sympy.simplify(slope) == 0
 
 
-# The reference courses of BioModels files are CVODE's at rtol = atol = 1e-10. Its error adds up: each state counts until
-# the day on which that course has left 1e-6, and while it is above a ten-thousandth of its greatest value.
+# The reference courses of BioModels files are CVODE's at rtol = atol = 1e-10. Its error adds up: each state counts
+# until the day on which that course has left 1e-6, and while it is above a ten-thousandth of its greatest value.
 SBML = {
     "leon_triana2020": (
         "BIOMD0000001011",
@@ -146,6 +146,36 @@ def test_without_a_lag_the_curve_is_stein():
     areas, expected = lag.derive(values | times_of), stein.derive(values | rates)
     for area in ("auc_0_28", "auc_0_inf"):
         assert areas[area] == pytest.approx(expected[area], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "integral"),
+    [
+        ({}, 9.3),
+        ({"toci": [(5.7, 1.0)]}, 5.7 + 1.2 * 3.6),
+        ({"toci": [(5.7, 1.0)], "ster": [(7.5, 1.0)]}, 5.7 + 1.2 * 1.8 + 1.2 * 0.8 * 1.8),
+        ({"toci": [(8.0, 1.0)], "ster": [(2.0, 1.0)]}, 2.0 + 0.8 * 6.0 + 1.2 * 0.8 * 1.3),
+        ({"toci": [(9.5, 1.0)], "ster": [(20.0, 1.0)]}, 9.3),
+    ],
+)
+def test_comedication_changes_the_peak_by_the_integral_of_the_rate(given, integral):
+    """`integral` is that of the rate over the rate without comedication, by hand, from 0 to Tmax."""
+    model = load_model("stein2019_comedication")
+    rho = np.log(3900.0) / 9.3
+    peak = 24000.0 / 3900.0 * np.exp(rho * integral)
+    times = np.array([9.3, 9.4, 20.0, 28.0, 90.0, 365.0])
+    after = times - 9.3
+    expected = peak * ((1 - 0.0079) * np.exp(-0.16 * after) + 0.0079 * np.exp(-0.0032 * after))
+    for method in ("rodas5p", "tsit5"):
+        found = model.evaluate(times, {"Fster": 0.8}, inputs=given, method=method, rtol=1e-10)
+        np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_without_comedication_the_level_is_that_of_stein():
+    times = np.array([0.0, 4.0, 9.2, 9.3, 30.0, 365.0])
+    changes = {"foldx": 150.0, "FB": 0.043, "alpha": 0.31}
+    found = load_model("stein2019_comedication").evaluate(times, changes, rtol=1e-10)
+    np.testing.assert_allclose(found, load_model("stein2019").evaluate(times, changes), rtol=1e-8)
 
 
 @pytest.mark.parametrize("changes", [{}, {"Tmax": 40.0}, {"Tlag": 30.0, "Tmax": 40.0}])
