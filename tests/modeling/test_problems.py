@@ -88,6 +88,18 @@ SBML = {
         "BIOMD0000001011",
         {"car": ("CAR_T_cells", 60.0), "leukaemia": ("Leukaemic_B_cells", 14.0), "healthy": ("B_cells_healthy", 14.0)},
     ),
+    "chaudhury2020_ec50": (
+        "BIOMD0000001025",
+        {
+            "expanding": ("Expanding_CAR_T_cells", 300.0),
+            "persistent": ("Persistent_CAR_T_cells", 300.0),
+            "tumour": ("Tumor_cells", 300.0),
+        },
+    ),
+    "chaudhury2020_first_order": (
+        "MODEL2109110005_scipy",
+        {"expanding": ("C_E", 300.0), "persistent": ("C_P", 300.0), "tumour": ("U", 300.0)},
+    ),
 }
 
 
@@ -95,7 +107,7 @@ SBML = {
 def test_the_course_of_the_sbml_file(name, shared_data):
     file, columns = SBML[name]
     with (shared_data / "models" / "sbml" / f"ref_{file}.csv").open() as lines:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)][::10]
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)][::5]
     times = np.array([row["time"] for row in rows])
     model = load_model(name)
     for output, (column, until) in columns.items():
@@ -169,6 +181,25 @@ def test_comedication_changes_the_peak_by_the_integral_of_the_rate(given, integr
     for method in ("rodas5p", "tsit5"):
         found = model.evaluate(times, {"Fster": 0.8}, inputs=given, method=method, rtol=1e-10)
         np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_first_order_expansion_is_stein_with_persistent_cells_for_memory():
+    model, stein = load_model("chaudhury2020_first_order"), load_model("stein2019")
+    times = np.array([0.0, 4.0, 9.2, 9.3, 9.4, 20.0, 90.0, 365.0])
+    fold = np.exp(9.3)
+    same = {"foldx": fold, "Tmax": 9.3, "Cmax": 10.0 * fold, "alpha": 0.1612, "FB": 0.0012 / 0.158, "beta": 0.0032}
+    np.testing.assert_allclose(model.evaluate(times, output="car"), stein.evaluate(times, same), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["chaudhury2020_ec50", "chaudhury2020_first_order"])
+def test_a_tumour_that_is_not_killed_grows_by_gompertz(name):
+    """Without a critical size, ln(U_max/U) falls at g/ln(U_max)."""
+    model = load_model(name)
+    times = np.array([0.0, 5.0, 20.0, 60.0])
+    g, most = (model.parameters[key].value for key in ("g", "U_max"))
+    found = model.evaluate(times, {"d": 1e-30, "U_crit": 1e-9, "U0": 5.0}, output="tumour", rtol=1e-10)
+    expected = most * np.exp(np.log(5.0 / most) * np.exp(-g / np.log(most) * times))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
 def test_without_comedication_the_level_is_that_of_stein():
