@@ -153,10 +153,13 @@ def identifiability(
 
 @dataclass(frozen=True)
 class _Slopes:
-    """d ln(output) / d u (point, sample, output, parameter), u the scale of estimation; at two tolerances."""
+    """d ln(output) / d u (sample, output, parameter) per point, u the scale of estimation; at two tolerances.
 
-    exact: np.ndarray
-    rough: np.ndarray
+    A point where a phase is empty has fewer samples than the others.
+    """
+
+    exact: list[np.ndarray]
+    rough: list[np.ndarray]
     theta: np.ndarray
     natural: np.ndarray  # d parameter / d u (point, parameter)
 
@@ -254,7 +257,8 @@ def _sensitivities(
         ):
             found[key].append(value)
         if len(found["theta"]) == points:
-            return _Slopes(**{key: np.array(values) for key, values in found.items()})
+            theta, natural = np.array(found["theta"]), np.array(found["natural"])
+            return _Slopes(found["exact"], found["rough"], theta, natural)
     raise InputError(
         f"model '{model.name}' cannot be solved at {points} random points near its file's values: {reason}"
     )

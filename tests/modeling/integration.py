@@ -14,13 +14,13 @@ def integrate(model: Model, times, parameters=None, *, method: str = "Radau", rt
     """Return every output at increasing times, by name.
 
     A state that starts above 0 is integrated as its logarithm, so that its relative error is held over any number of
-    decades; a dose must be given at time 0.
+    decades; a dose must be given at time 0, and rates and covariates keep the value that they start with.
     """
     times = np.asarray(times, float)
     symbolic, spec = model.symbolic, model.specification
     given = {name: parameter.value for name, parameter in model.parameters.items()} | (parameters or {})
     values = {symbol: given[name] for name, symbol in symbolic.parameters.items()}
-    values |= {symbol: spec.inputs[name].value for name, symbol in symbolic.constants.items()}
+    values |= {symbol: spec.inputs[name].value for name, symbol in (symbolic.constants | symbolic.varying).items()}
     states = list(symbolic.states.values())
     y = np.array([float(symbolic.initial[name].subs(values)) for name in symbolic.states])
     for given_input in spec.inputs.values():

@@ -154,6 +154,11 @@ def test_too_few_times_leave_too_few_parameters():
     assert int(found["rank"].item()) == 3
 
 
+def test_a_phase_may_be_empty_at_some_points():
+    rank, sentences, _ = told(ck.identifiability("ogasawara2021_lag"))
+    assert rank == 7, sentences
+
+
 def test_wrong_arguments_are_refused():
     with pytest.raises(InputError, match="no output 'levels'; did you mean 'level'"):
         ck.identifiability("stein2019", outputs=["levels"])
