@@ -212,9 +212,9 @@ def profiles(
 ):  # fmt: skip
     """Solve the rows first to last, each at its first counts[row] times, which ascend; what is not reached stays NaN.
 
-    `states` is a tuple with one entry a state; of `stiff` (Rodas5P) and `explicit`
-    (Tsit5) one is True and the other None, which the compiler leaves out; `free` holds the
-    parameters to differentiate by, or is None, as `grad` is then. `varying` holds the values that inputs start with;
+    `states` is a tuple with one entry a state; of `stiff` (Rodas5P) and `explicit` (Tsit5) one is True and the other
+    None, which the compiler leaves out; `free` holds the parameters to differentiate by, or is None, as `grad` is
+    then. `varying` holds the values that inputs start with;
     input_state and input_place say per input to which state its doses go (or -1), or where in X its value lies.
     """
     w, v = floats_at(calls[W]), wholes_at(whole)

@@ -101,7 +101,9 @@ def _per_patient(name: str, pairs: Any, patients: int) -> Sequence[Sequence[tupl
 
 def is_single_dose(pairs: Any, time: float) -> bool:
     """Whether every patient is given one dose, at a time."""
-    return all(len(own) == 1 and own[0][0] == time for own in _lists(pairs))
+    return isinstance(pairs, Sequence | np.ndarray) and all(
+        len(own) == 1 and own[0][0] == time for own in _lists(pairs)
+    )
 
 
 def total_dose(pairs: Any) -> Any:

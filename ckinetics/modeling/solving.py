@@ -214,11 +214,6 @@ class _Fixed:
         return np.zeros(self.size + 16 * n * (n_free + 1) + n_free * n * n), self.whole.copy()
 
 
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Return numbers as an array of the one kind that solvers are compiled for: in order, and writable."""
-    return np.require(values, np.float64, ["C", "W"])
-
-
 def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return times in ascending order with those that cannot be used at the end, how many can, and the way back."""
     usable = (times >= 0) & (times < np.inf)

@@ -194,6 +194,8 @@ def test_doses_add_up_as_the_closed_form_says():
     assert model.evaluate(times, inputs={"dose": doses}, rtol=1e-10) == pytest.approx(sum(alone), rel=1e-7, abs=1e-12)
     each = model.evaluate(np.stack([times, times]), inputs={"dose": [doses[:1], doses]}, rtol=1e-10)
     assert each == pytest.approx(np.stack([alone[0], sum(alone)]), rel=1e-7, abs=1e-12)
+    with pytest.raises(InputError, match="input 'dose' is 320: give pairs of time and value"):
+        model.evaluate(times, inputs={"dose": 320})
     # Derivatives of the later doses follow too.
     theta, _ = model.natural_parameters(None, {"dose": doses})
     events = Events.of_inputs(model, 1, {"dose": doses})
