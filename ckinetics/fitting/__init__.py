@@ -1,6 +1,6 @@
 """Fitting models to profiles."""
 
+from .codes import Convergence
 from .individual import fit
-from .results import Convergence
 
 __all__ = ["Convergence", "fit"]

@@ -121,10 +121,10 @@ def _is_whole(path: Path) -> bool:
 def generate_source(model: Model) -> str:
     """Return the text of a model's module.
 
-    It holds, compiled on first call: for each output ``curve_NAME(times, theta, out)``,
-    ``curve_NAME_with_gradient(times, theta, out, grad)`` and ``curves_NAME`` over rows; ``derived``,
-    ``phase_ends``, ``start_values`` and ``equivalent``; and, where an output has a residual error, the fit
-    loop ``fit_patients``. theta holds the parameters on the natural scale in the order of the file.
+    It holds, compiled on first call: for each output with a closed form ``curve_NAME(times, theta, out)`` and
+    ``curves_NAME`` over rows, and ``fitted_curves`` with their derivatives; ``derived``, ``phase_ends``,
+    ``start_values`` and ``equivalent``. theta holds the parameters on the natural scale in the order of the file,
+    then the constants.
     """
     import jinja2
 
@@ -160,9 +160,8 @@ def generate_source(model: Model) -> str:
             {"when": _code(when), "changes": [(order[name], _code(value)) for name, value in values.items()]}
             for when, values in symbolic.equivalent
         ],
-        constant_values=[0.0] * len(symbolic.parameters) + model.constant_values(),
         constants=[symbol.name for symbol in symbolic.constants.values()],
-        fitted=model.fitted_output if model.fitted_output in model.closed_forms else "",
+        dynamic=bool(symbolic.states),
     )
 
 

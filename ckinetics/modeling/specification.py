@@ -159,14 +159,32 @@ class Phase(_Table):
     reset: dict[str, str] = {}
 
 
-class Residual(_Table):
-    """The residual error of an output: ln(observed) is normal about ln(output) with standard deviation `parameter`."""
+ResidualKind = Literal["additive on log", "additive", "proportional", "combined1", "combined2"]
 
-    kind: Literal["additive on log"]
+
+class Residual(_Table):
+    """The residual error of an output.
+
+    Attributes
+    ----------
+    kind
+        "additive on log": ln(observed) is normal about ln(output) with standard deviation `parameter`. The others:
+        observed is normal about output f with standard deviation `parameter` ("additive"), `parameter`*f
+        ("proportional"), `parameter` + `slope`*f ("combined1") or sqrt(`parameter`² + (`slope`*f)²) ("combined2").
+    parameter, value, bounds
+        Its name, typical value and positive bounds.
+    slope, slope_value, slope_bounds
+        The same for the part in proportion to the output, of a combined error.
+    """
+
+    kind: ResidualKind
     parameter: Name
     value: Number = Field(gt=0)
     bounds: tuple[Number, Number]
     trust: Trust
+    slope: Name | None = None
+    slope_value: Number | None = Field(default=None, gt=0)
+    slope_bounds: tuple[Number, Number] | None = None
 
 
 class Output(_Table):

@@ -206,7 +206,8 @@ def test_sparse_and_empty_patients_are_data():
     assert result["convergence"].values.tolist() == codes
     assert np.isnan(result["estimates/estimate"]).all()
     assert str(result["message"].values[0]) == (
-        "6 usable samples cannot determine 7 parameters: fix some with fixed={...}; not used: 1 before infusion"
+        '6 usable samples cannot determine 7 parameters: fix some with fixed={...}, or use prior="file"; '
+        "not used: 1 before infusion"
     )
     fixed = fit(
         kinetics_from_arrays(times, levels, lloq=50, unit="copies/ug"),
@@ -303,7 +304,7 @@ def test_result_carries_where_it_comes_from(cart60_profiles, cart60_fit):
     attrs = cart60_fit.attrs
     assert attrs["cohort_hash"] == content_hash(cart60_profiles)
     assert attrs["model_text"] == load_model("stein2019").text
-    assert "detection below LLOQ not used" in json.loads(attrs["settings"])["censoring"]
+    assert "hit model" in json.loads(attrs["settings"])["censoring"]
     assert "threads" not in attrs["settings"]
     assert (attrs["matrix"], attrs["unit"], attrs["model"]) == ("blood", "copies/ug", "stein2019")
 
@@ -355,7 +356,7 @@ def test_wrong_options(options, message):
 def test_a_model_without_residual_cannot_be_fitted():
     text = load_model("stein2019").text
     start, end = text.index("[outputs.level.residual]"), text.index("# The two exponentials")
-    with pytest.raises(InputError, match="cannot be fitted"):
+    with pytest.raises(InputError, match="has no residual error"):
         fit(simulate("stein2019", times=RICH), read_model(text[:start] + text[end:], name="bare"))
 
 
