@@ -18,6 +18,7 @@ class Convergence(IntEnum):
     too_few_samples : fewer usable samples than estimated parameters plus one; not fitted.
     no_quantified_sample : not fitted.
     not_computable : the model's curve was not a number (or could not be integrated) at any start; not fitted.
+    flat : the search stopped where the likelihood does not depend on a parameter: another start may end elsewhere.
     """
 
     missing = -1
@@ -28,6 +29,7 @@ class Convergence(IntEnum):
     too_few_samples = 4
     no_quantified_sample = 5
     not_computable = 6
+    flat = 7
 
 
 def flag(codes: type[IntEnum], meaning: str) -> dict[str, Any]:

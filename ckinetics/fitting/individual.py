@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..cohorts import profiles_of
 from ..errors import InputError
+from ..kernels.optimise import NONE
 from ..modeling import Model, load_model
 from ..modeling.events import Events
 from ..modeling.options import number, whole_number
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 CONVERGED_BELOW = {True: 1e-6, False: 1e-5}
 METHODS = ("auto", "closed_form", "rodas5p", "tsit5")
 PRIORS = {"none": "none", "file": "normal, the random effects of the model file about its values"}
+# Of a parameter's doubling: an information so small is none.
+NO_INFORMATION = 1e-12
 # On the estimation scale, how near a bound counts as at it.
 _AT_BOUND = 1e-7
 
@@ -220,6 +223,7 @@ def fit(
     codes[(at_lower | at_upper).any(axis=1)] = Convergence.at_bound
     codes[computed & ~(found.decrement <= CONVERGED_BELOW[problem.exact])] = Convergence.not_converged
     codes[to_fit & ~computed] = Convergence.not_computable
+    codes[(codes <= Convergence.at_bound) & _flat(problem, found).any(axis=1)] = Convergence.flat
     settings = {
         "model": loaded.name,
         "group": group,
@@ -354,6 +358,12 @@ def _error_names(problem: Problem) -> set[str]:
     return set(problem.scale.names[problem.scale.n_curve :])
 
 
+def _flat(problem: Problem, found: Fits) -> np.ndarray:
+    """Whether the likelihood is without any slope along a parameter that has its natural size."""
+    information = np.diagonal(found.hessian, axis1=1, axis2=2) * found.u**2
+    return np.asarray((problem.scale.transform == NONE) & problem.scale.free & (np.abs(information) < NO_INFORMATION))
+
+
 def _report_as_named(problem: Problem, data: Any, events: Events | None, found: Fits, threads: int) -> None:
     """Bring estimates into the form that the model file reports where two forms give the same curve."""
     model, scale = problem.model, problem.scale
@@ -392,5 +402,5 @@ def _covariances(
         if np.isfinite(found.value[row]) and not at_lower[row, scale.n_curve :].any():
             free = inside[row].copy()
             free[problem.switches] &= np.isnan(found.kinks[row])
-            out[row] = covariance(found.hessian[row], free, unitless)
+            out[row] = covariance(found.hessian[row], free, unitless, exact=problem.exact)
     return out

@@ -26,6 +26,11 @@ def message(fitted: Fitted, row: int) -> str:
             f"{fitted.counts[row]} usable samples cannot determine {scale.free.sum()} parameters: "
             'fix some with fixed={...}, or use prior="file"'
         ]
+    elif code == Convergence.flat:
+        parts = [
+            "the search stopped where the likelihood does not depend on a parameter, so the estimates cannot be "
+            "trusted: try more starts or another initial={...}"
+        ]
     elif code in _NOT_FITTED:
         parts = [_NOT_FITTED[code]]
     else:

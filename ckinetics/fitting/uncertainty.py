@@ -13,11 +13,11 @@ INTERVALS = {
 }
 # Beyond this standard error on a log or logit scale an estimate says nothing: a factor of 150 either way.
 LARGEST_SE = 5.0
-_SINGULAR = 1e-8
+_SINGULAR = {True: 1e-11, False: 1e-7}
 _LOADING = 0.01
 
 
-def covariance(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray) -> np.ndarray:
+def covariance(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray, *, exact: bool = True) -> np.ndarray:
     """Return the covariance on the estimation scale from the Hessian of −log-likelihood.
 
     Parameters
@@ -28,6 +28,8 @@ def covariance(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray) -> n
         Parameters that were estimated and lie inside their bounds and off a kink; the others are held.
     unitless : ndarray of bool
         Parameters on a log or logit scale, where `LARGEST_SE` applies.
+    exact : bool
+        Whether curves come from a closed form; information from equations is known to fewer digits.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def covariance(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray) -> n
     index, scale, values, vectors = scaled_information(hessian, free)
     if not len(index):
         return out
-    known = values > _SINGULAR
+    known = values > _SINGULAR[exact]
     half = scale[:, None] * vectors[:, known] / np.sqrt(values[known])
     found = half @ half.T
     # The directions that the data say nothing of take every parameter that has a share in them with them. They

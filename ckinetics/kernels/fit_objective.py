@@ -106,8 +106,51 @@ def deviation(form, a, b, f):
 
 
 @jit
-def objective(curve, more, scale, errors, data, patient, u, work, n_curve, gradient, information):
-    """Return the negative log-likelihood of one patient at u, prior included; fill its gradient and information."""
+def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, upper):
+    """Set parameters of residual errors in u to their best values at the curves in `work`.
+
+    That is in closed form where an output has one such parameter, no censored sample, no other error and no prior; with
+    `roughly`, also elsewhere on the natural scale, as a start: the size of residuals is that of the data, which no
+    model file knows.
+    """
+    for output in range(errors.shape[1]):
+        form, on_log = errors[FORM, output], errors[ON_LOG, output]
+        place_a, place_b = errors[PLACE_A, output], errors[PLACE_B, output]
+        single = form in (CONSTANT, PROPORTIONAL)
+        exact = single and scale[WEIGHT, max(place_a, place_b)] == 0.0
+        count, plain, relative = 0, 0.0, 0.0
+        for i in range(data.counts[patient, N_SAMPLES]):
+            if data.marks[patient, OUTPUT, i] != output:
+                continue
+            if data.marks[patient, KIND, i] != QUANTIFIED or data.values[patient, NOISE, i] > 0.0:
+                exact = False
+                continue
+            f = work.out[output * n + data.marks[patient, AT, i]]
+            level = f
+            if on_log:
+                level = math.log(max(f, TINY))
+            off = data.values[patient, Y, i] - level
+            count += 1
+            plain += off * off
+            # A start need not be exact, and a curve near 0 would ruin it.
+            relative += (off / (f if exact else max(abs(f), abs(data.values[patient, Y, i]), TINY))) ** 2
+        if count == 0 or not (exact or (roughly and not on_log)):
+            continue
+        share = 1.0 if single else 0.5
+        for place, total in ((place_a, plain), (place_b, relative)):
+            if place >= 0 and lower[place] < upper[place] and total < np.inf:
+                size = math.log(share * math.sqrt(total / count)) if total > 0.0 else lower[place]
+                u[place] = min(max(size, lower[place]), upper[place])
+
+
+@jit
+def objective(
+    curve, more, scale, errors, data, patient, u, work, n_curve, settle, lower, upper, gradient, information
+):  # fmt: skip
+    """Return the negative log-likelihood of one patient at u, prior included; fill its gradient and information.
+
+    With `settle`, residual errors whose best value is known in closed form are set to it in u, inside lower and upper.
+    """
     size, n = len(u), data.counts[patient, N_TIMES]
     for k in range(size):
         gradient[k] = 0.0
@@ -115,6 +158,8 @@ def objective(curve, more, scale, errors, data, patient, u, work, n_curve, gradi
             information[k, j] = 0.0
     if not predict(curve, more, scale, data, patient, u, work, n_curve):
         return np.inf
+    if settle:
+        settle_errors(scale, errors, data, patient, u, work, n, False, lower, upper)
     for k in range(n_curve):
         work.chain[SLOPE, k] = natural_slope(work.theta[k], scale[TRANSFORM, k], scale[LOW, k], scale[HIGH, k])
     total = 0.0
@@ -180,27 +225,33 @@ def objective(curve, more, scale, errors, data, patient, u, work, n_curve, gradi
 
 @jit
 def start_errors(curve, more, scale, errors, data, patient, u, work, n_curve):
-    """Set residual parameters of outputs on the natural scale to what the residuals at u say, in place.
+    """Set parameters of residual errors in u to what the residuals at u say; see `settle_errors`."""
+    if predict(curve, more, scale, data, patient, u, work, n_curve):
+        n = data.counts[patient, N_TIMES]
+        settle_errors(scale, errors, data, patient, u, work, n, True, scale[LOWER], scale[UPPER])
 
-    Their size is that of the data, which no model file knows; on the ln scale the file's value is a good start.
+
+@jit
+def residual_rows(scale, errors, data, patient, u, work, n_curve, index, rows, right):
+    """Fill residuals and their derivatives by the parameters in `index`, from the curves in `work`; both over the SD.
+
+    Return False where the likelihood is more than a sum of squares of constant weight: a censored sample, a counting
+    error, a prior, or an error that depends on the prediction.
     """
-    if not predict(curve, more, scale, data, patient, u, work, n_curve):
-        return
     n = data.counts[patient, N_TIMES]
-    for output in range(errors.shape[1]):
-        if errors[ON_LOG, output]:
-            continue
-        count, plain, relative = 0, 0.0, 0.0
-        for i in range(data.counts[patient, N_SAMPLES]):
-            if data.marks[patient, OUTPUT, i] == output and data.marks[patient, KIND, i] == QUANTIFIED:
-                f = work.out[output * n + data.marks[patient, AT, i]]
-                off = data.values[patient, Y, i] - f
-                count += 1
-                plain += off * off
-                relative += off * off / max(f * f, data.values[patient, Y, i] ** 2, TINY)
-        share = 0.5 if errors[FORM, output] >= COMBINED1 else 1.0
-        for place, total in ((errors[PLACE_A, output], plain), (errors[PLACE_B, output], relative)):
-            if place >= 0 and count > 0 and total > 0.0 and total < np.inf:
-                u[place] = min(
-                    max(math.log(share * math.sqrt(total / count)), scale[LOWER, place]), scale[UPPER, place]
-                )
+    for k in range(n_curve):
+        if scale[WEIGHT, k] > 0.0:
+            return False
+    for i in range(data.counts[patient, N_SAMPLES]):
+        output = data.marks[patient, OUTPUT, i]
+        place = output * n + data.marks[patient, AT, i]
+        f, on_log = work.out[place], errors[ON_LOG, output]
+        regular = data.marks[patient, KIND, i] == QUANTIFIED and data.values[patient, NOISE, i] == 0.0
+        if not regular or errors[FORM, output] != CONSTANT or (on_log and not f > TINY):
+            return False
+        weight = math.exp(-u[errors[PLACE_A, output]])
+        level, factor = (math.log(f), weight / f) if on_log else (f, weight)
+        right[i] = weight * (data.values[patient, Y, i] - level)
+        for j in range(len(index)):
+            rows[i, j] = work.grad[place * n_curve + index[j]] * work.chain[SLOPE, index[j]] * factor
+    return True

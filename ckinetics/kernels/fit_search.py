@@ -8,23 +8,54 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fit_objective import HIGH, LOW, LOWER, N_SAMPLES, N_TIMES, TRANSFORM, UPPER, objective, start_errors, work_space
+from .fit_objective import (
+    HIGH,
+    LOW,
+    LOWER,
+    N_SAMPLES,
+    N_TIMES,
+    TRANSFORM,
+    UPPER,
+    objective,
+    residual_rows,
+    start_errors,
+    work_space,
+)
 from .jit import jit
-from .optimise import NONE, damped_step, natural_slope, solve_positive_definite, to_estimation, to_natural
+from .optimise import (
+    NONE,
+    damped_step,
+    natural_slope,
+    solve_least_squares,
+    solve_positive_definite,
+    to_estimation,
+    to_natural,
+)
 
 # How near a switch stands to a sample where it stands on it, on the estimation scale.
 EDGE = 1e-9
 # Starts whose values differ by less than this agree.
 SAME = 0.05
+# A step below this share of every parameter moves nothing.
+STILL = 1e-9
 # What a step must promise to be taken from any start; only the best start is followed further.
 ROUGH = 1e-4
+LONGER = 10
 
 
 @jit
-def evaluate(task, u, gradient, information):
+def evaluate(task, u, settle, lower, upper, gradient, information):
     """Return the objective of a task at u."""
     curve, more, scale, errors, data, patient, work, n_curve = task
-    return objective(curve, more, scale, errors, data, patient, u, work, n_curve, gradient, information)
+    return objective(
+        curve, more, scale, errors, data, patient, u, work, n_curve, settle, lower, upper, gradient, information
+    )
+
+
+@jit
+def natural_size(transform, x):
+    """Return the unit in which a coordinate's steps are judged: without a transform it has its natural size."""
+    return abs(x) if transform == NONE and x != 0.0 else 1.0
 
 
 @jit
@@ -38,10 +69,13 @@ def minimise(task, u, lower, upper, max_steps, tolerance):
     new_gradient, new_information = np.empty(size), np.empty((size, size))
     step, trial = np.empty(size), np.empty(size)
     matrix, right, index = np.empty((size, size)), np.empty(size), np.empty(size, np.int64)
-    value = evaluate(task, u, gradient, information)
+    value = evaluate(task, u, True, lower, upper, gradient, information)
+    scaling = np.zeros(size)
     damping, factor, steps = 1e-2, 2.0, 0
     while steps < max_steps and np.isfinite(value) and damping < 1e12:
-        decrease = damped_step(gradient, information, damping, u, lower, upper, transform, step, matrix, right, index)
+        decrease = damped_step(
+            gradient, information, damping, u, lower, upper, transform, step, matrix, right, index, scaling
+        )
         if decrease < 0.0:
             damping *= 10.0
             continue
@@ -50,7 +84,7 @@ def minimise(task, u, lower, upper, max_steps, tolerance):
         steps += 1
         for k in range(size):
             trial[k] = u[k] + step[k]
-        new = evaluate(task, trial, new_gradient, new_information)
+        new = evaluate(task, trial, True, lower, upper, new_gradient, new_information)
         gain = (value - new) / decrease
         if gain > 1e-4:
             value = new
@@ -59,13 +93,20 @@ def minimise(task, u, lower, upper, max_steps, tolerance):
                 gradient[k] = new_gradient[k]
                 for j in range(size):
                     information[k, j] = new_information[k, j]
-            damping = max(damping * max(0.1, 1.0 - (2.0 * gain - 1.0) ** 3), 1e-9)
+            damping = max(damping * max(0.1, 1.0 - (2.0 * gain - 1.0) ** 3), 1e-14)
             factor = 2.0
         else:
             damping *= factor
             factor *= 2.0
-    decrement = damped_step(gradient, information, 1e-9, u, lower, upper, transform, step, matrix, right, index)
-    return value, decrement, steps
+    scaling[:] = 0.0
+    decrement = damped_step(
+        gradient, information, 1e-9, u, lower, upper, transform, step, matrix, right, index, scaling
+    )
+    # Where residuals are rounding alone, the likelihood shakes, but a step that moves nothing is no step.
+    moves = False
+    for k in range(size):
+        moves = moves or not abs(step[k]) <= STILL * natural_size(transform[k], u[k])
+    return value, decrement if moves else 0.0, steps
 
 
 @jit
@@ -134,18 +175,22 @@ def curvature(task, u, margin, hessian):
     """Fill the Hessian at u by central differences of the gradient; margin limits the step of each coordinate."""
     transform, size = task[2][TRANSFORM], len(u)
     up, down, unused, moved = np.empty(size), np.empty(size), np.empty((size, size)), u.copy()
+    evaluate(task, u, False, u, u, up, unused)
+    sharpness = np.empty(size)
     for k in range(size):
-        # Without a transform a coordinate has its natural size.
-        size_k = abs(u[k]) if transform[k] == NONE and u[k] != 0.0 else 1.0
-        width = min(1e-4 * size_k, 0.4 * margin[k])
+        sharpness[k] = np.sqrt(unused[k, k])
+    for k in range(size):
+        size_k = natural_size(transform[k], u[k])
+        # In a narrow valley the likelihood bends within less than that.
+        width = min(1e-4 * size_k, 0.4 * margin[k], 1e-2 / sharpness[k])
         for j in range(size):
             hessian[k, j] = np.nan
-        if not width > 1e-8 * size_k:
+        if not width > min(1e-8 * size_k, 1e-4 / sharpness[k]):
             continue
         moved[k] = u[k] + width
-        evaluate(task, moved, up, unused)
+        evaluate(task, moved, False, u, u, up, unused)
         moved[k] = u[k] - width
-        evaluate(task, moved, down, unused)
+        evaluate(task, moved, False, u, u, down, unused)
         moved[k] = u[k]
         for j in range(size):
             hessian[k, j] = (up[j] - down[j]) / (2.0 * width)
@@ -172,6 +217,50 @@ def margins(task, u, lower, upper, switches, margin, kinks):
 
 
 @jit
+def last_digits(task, u, value, margin):
+    """Take Gauss-Newton steps by orthogonal factors, in place, where there are residuals alone; return the value.
+
+    Products of a Jacobian with itself lose half of the digits of nearly dependent parameters; factors do not.
+    """
+    scale, data, patient = task[2], task[4], task[5]
+    size, samples = len(u), data.counts[patient, N_SAMPLES]
+    gradient, unused = np.empty(size), np.empty((size, size))
+    rows, right, index = np.empty((samples, size)), np.empty(samples), np.empty(size, np.int64)
+    trial, before = u.copy(), np.inf
+    n = 0
+    for k in range(task[7]):
+        if scale[LOWER, k] < scale[UPPER, k] and margin[k] > 0.0:
+            index[n] = k
+            n += 1
+    if n == 0 or samples < n:
+        return value
+    for _ in range(30):
+        if not np.isfinite(evaluate(task, u, True, scale[LOWER], scale[UPPER], gradient, unused)):
+            break
+        if not residual_rows(task[2], task[3], data, patient, u, task[6], task[7], index[:n], rows, right):
+            break
+        if not solve_least_squares(rows, right, n):
+            break
+        length = 0.0
+        for k in range(size):
+            trial[k] = u[k]
+        for i in range(n):
+            trial[index[i]] += right[i]
+            length = max(length, abs(right[i]) / natural_size(scale[TRANSFORM, index[i]], u[index[i]]))
+            if not abs(right[i]) < margin[index[i]]:
+                length = np.inf
+        if not length < min(0.5 * before, 1e-2):
+            break
+        new = evaluate(task, trial, True, scale[LOWER], scale[UPPER], gradient, unused)
+        if not new <= value + 1e-6:
+            break
+        for k in range(size):
+            u[k] = trial[k]
+        value, before = min(value, new), length
+    return value
+
+
+@jit
 def polish(task, u, value, decrement, margin, hessian):
     """Take Newton's steps with the exact curvature to the last digits, in place; return value and decrement.
 
@@ -185,7 +274,7 @@ def polish(task, u, value, decrement, margin, hessian):
     before = np.inf
     for _ in range(12):
         curvature(task, u, margin, hessian)
-        evaluate(task, u, gradient, unused)
+        evaluate(task, u, False, u, u, gradient, unused)
         n = 0
         for k in range(size):
             if np.isfinite(hessian[k, k]):
@@ -206,7 +295,7 @@ def polish(task, u, value, decrement, margin, hessian):
         # Below 1e-24 no digit of any parameter moves; a step that promises no less than the last one is rounding.
         if not gain < 0.25 * before or gain > 1e-4 or gain < 1e-24:
             break
-        new = evaluate(task, trial, gradient, unused)
+        new = evaluate(task, trial, False, u, u, gradient, unused)
         if not new <= value + 1e-9 * (1.0 + abs(value)):
             break
         for k in range(size):
@@ -243,7 +332,7 @@ def fit_patients(
                     best[k] = u[k]
         if not np.isfinite(value):
             continue
-        value, decrement, _steps = minimise(task, best, scale[LOWER], scale[UPPER], max_steps, tolerance)
+        value, decrement, _steps = minimise(task, best, scale[LOWER], scale[UPPER], LONGER * max_steps, tolerance)
         for w in range(len(switches)):
             j = switches[w]
             if scale[LOWER, j] < scale[UPPER, j]:
@@ -251,6 +340,7 @@ def fit_patients(
                     task, best, value, decrement, j, scale[LOWER], scale[UPPER], max_steps, tolerance
                 )
         margins(task, best, scale[LOWER], scale[UPPER], switches, margin, kinks[patient])
+        value = last_digits(task, best, value, margin)
         value, decrement = polish(task, best, value, decrement, margin, hessians[patient])
         margins(task, best, scale[LOWER], scale[UPPER], switches, margin, kinks[patient])
         curvature(task, best, margin, hessians[patient])

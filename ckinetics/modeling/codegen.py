@@ -137,12 +137,14 @@ def generate_source(model: Model) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    functions, places = system_functions(symbolic, model.system, _code)
-    shape = shape_of(symbolic, model.system, spec, places)
-    system = {"functions": functions, "places": places, "shape": shape, "method": ""}
-    equations: dict[str, Any] = {"np": np}
-    exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
-    system["method"] = suitable_method(spec, shape, equations)
+    system: dict[str, Any] = {"functions": [], "places": {}, "shape": None, "method": "closed_form"}
+    if symbolic.states:
+        functions, places = system_functions(symbolic, model.system, _code)
+        shape = shape_of(symbolic, model.system, spec, places)
+        system = {"functions": functions, "places": places, "shape": shape, "method": ""}
+        equations: dict[str, Any] = {"np": np}
+        exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
+        system["method"] = suitable_method(spec, shape, equations)
     order = {name: at for at, name in enumerate(symbolic.parameters)}
     return environment.get_template("module.py.j2").render(
         name=model.name,
@@ -226,6 +228,7 @@ def _printer() -> Any:
         def _print_Pow(self, expr: Any, rational: bool = False) -> str:
             return str(self._hprint_Pow(expr, rational=rational, sqrt="np.sqrt"))
 
-    names = {"exp": "exp", "log": "log", "log1p": "log1p", "expm1": "expm1"}
+    same = ("exp", "log", "log1p", "expm1", "sin", "cos", "tanh")
+    names = {**{name: name for name in same}, "atan": "arctan"}
     functions = {name: f"np.{function}" for name, function in names.items()}
     return Printer({"user_functions": functions})

@@ -183,7 +183,7 @@ def _unit_faults(spec: Specification) -> Iterator[str]:
     except UnitError as err:
         yield f"key 'time_unit': {err.message}"
         return
-    if list(time.kinds.items()) != [("time", 1)] or len(time.atoms) != 1:
+    if spec.states and (list(time.kinds.items()) != [("time", 1)] or len(time.atoms) != 1):
         yield f'key \'time_unit\': \'{spec.time_unit}\' is not a unit of time: give "day", "h", "min" or "week"'
         return
     for place, text in declared_units(spec):

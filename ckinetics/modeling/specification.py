@@ -6,9 +6,9 @@ the units of expressions.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Transform = Literal["log", "logit", "none"]
 Trust = Literal["V", "V2", "D", "M"]
@@ -232,6 +232,9 @@ class Example(_Table):
 class Specification(_Table):
     """A whole model file; see the classes of its tables.
 
+    Without states and phases a file is a curve: each output an expression of the parameters and of t, which is then
+    any quantity, in the unit `time_unit`.
+
     Attributes
     ----------
     unit_check
@@ -250,7 +253,7 @@ class Specification(_Table):
     verified: tuple[Verified, ...] = Field(min_length=1)
     time_unit: str
     parameters: dict[Name, Parameter] = Field(min_length=1)
-    states: dict[Name, State] = Field(min_length=1)
+    states: dict[Name, State] = {}
     phases: tuple[Phase, ...] = Field(min_length=1)
     outputs: dict[Name, Output] = Field(min_length=1)
     notes: str = ""
@@ -262,3 +265,20 @@ class Specification(_Table):
     equivalent: tuple[Equivalent, ...] = ()
     derived: dict[Name, Derived] = {}
     example: tuple[Example, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_curve_without_states(cls, data: Any) -> Any:
+        """Give a file without states and phases one phase, in which each output is its own closed form."""
+        if not isinstance(data, dict) or data.get("states") or data.get("phases"):
+            return data
+        outputs = data.get("outputs")
+        if not isinstance(outputs, dict):
+            return data
+        outputs = {
+            name: {**entry, "closed_form": {"all": entry["expression"]}}
+            if isinstance(entry, dict) and "expression" in entry and "closed_form" not in entry
+            else entry
+            for name, entry in outputs.items()
+        }
+        return {**data, "phases": [{"name": "all", "equations": {}}], "outputs": outputs}
