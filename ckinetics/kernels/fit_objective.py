@@ -76,6 +76,12 @@ def work_space(scale, errors, data, n_curve):
 
 
 @jit
+def one_curve(curve, more, times, theta, out, grad):
+    """Fill flat out (output, time) and grad (output, time, parameter) with curves; return 0, or why not."""
+    return call_curve(curve, len(times), times, theta, out, grad, more)
+
+
+@jit
 def predict(curve, more, scale, data, patient, u, work, n_curve):
     """Fill out and grad with the curves of a patient; return whether they could be computed."""
     for k in range(n_curve):
