@@ -107,8 +107,8 @@ def _compute(
     with np.errstate(all="ignore"):
         theta = np.ascontiguousarray(fitted.problem.natural(u)[:, : scale.n_curve])
     own = np.full((len(theta), len(model.specification.derived)), np.nan)
-    values = np.ascontiguousarray(np.concatenate([theta, fitted.constants[rows]], axis=1))
-    model.compiled.derived(values, own)
+    if model.specification.derived:
+        model.compiled.derived(np.ascontiguousarray(np.concatenate([theta, fitted.constants[rows]], axis=1)), own)
     own[np.isnan(theta).any(axis=1)] = np.nan
     if not extra:
         return own
@@ -134,12 +134,7 @@ def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, 
     problem, model = fitted.problem, fitted.problem.model
     factor = time_factor(model)
     grid = np.concatenate([np.linspace(0.0, _MONTH, 281), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 141)[1:]])
-    ends = np.full((len(theta), max(len(model.specification.phases) - 1, 1)), np.nan)
-    constants, events = fitted.constants[rows], fitted.events
-    if events is not None:
-        events = Events(*events.arrays(rows))
-    values = np.ascontiguousarray(np.concatenate([theta, constants], axis=1))
-    model.compiled.phase_ends(values, ends)
+    ends = problem.phase_ends(theta, constants)
     ends = np.where((ends > 0) & np.isfinite(ends), ends / factor, 0.0)
     times = np.sort(np.concatenate([np.tile(grid, (len(theta), 1)), np.minimum(ends, _HORIZON)], axis=1), axis=1)
     level = problem.curve(times * factor, theta, constants, events, threads=fitted.threads)[0]

@@ -127,6 +127,14 @@ class Problem:
         run_slices(work, patients, threads)
         return found
 
+    def phase_ends(self, theta: np.ndarray, constants: np.ndarray) -> np.ndarray:
+        """Return when each phase but the last ends (patient, phase), in the model's unit."""
+        phases = len(self.model.specification.phases)
+        ends = np.full((len(theta), phases - 1), np.nan)
+        if phases > 1:
+            self.model.compiled.phase_ends(np.ascontiguousarray(np.concatenate([theta, constants], axis=1)), ends)
+        return ends
+
     def natural(self, u: np.ndarray) -> np.ndarray:
         """Return natural values of estimates, held ones exactly as they were given."""
         natural = self.scale.to_natural(u)

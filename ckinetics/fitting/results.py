@@ -248,14 +248,12 @@ def _curves(fitted: Fitted) -> xr.Dataset:
         begin, share = np.fmin.reduce(times, axis=1, initial=np.inf), np.linspace(0.0, 1.0, N_POINTS)
         begin = np.where(np.isfinite(begin), begin, 0.0)
     grid = begin[:, None] + (last - begin)[:, None] * share
-    theta = np.ascontiguousarray(np.concatenate([fitted.theta, fitted.constants], axis=1))
-    ends = np.full((len(theta), max(len(problem.model.specification.phases) - 1, 1)), np.nan)
-    problem.model.compiled.phase_ends(theta, ends)
+    ends = problem.phase_ends(fitted.theta, fitted.constants)
     for row, end in zip(*np.nonzero((ends > 0) & (ends < last[:, None])), strict=True):
         near = 1 + int(np.argmin(np.abs(grid[row, 1:-1] - ends[row, end])))
         grid[row, near] = ends[row, end]
     predicted = problem.curve(grid, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)
-    grid[np.isnan(theta).any(axis=1)] = np.nan
+    grid[np.isnan(fitted.theta).any(axis=1)] = np.nan
     unit = {"units": fitted.series[0].unit} if len(fitted.series) == 1 else {}
     return xr.Dataset(
         {

@@ -60,9 +60,7 @@ def test_gradient_agrees_with_differences(kind, y, f, s):
     h = 1e-5
     _, by_f, by_s, *_ = terms(kind, y, f, s, 0.0)
     found_f = (terms(kind, y, f + h, s, 0.0)[0] - terms(kind, y, f - h, s, 0.0)[0]) / (2 * h)
-    found_s = (
-        terms(kind, y, f, s * math.exp(h), 0.0)[0] - terms(kind, y, f, s * math.exp(-h), 0.0)[0]
-    ) / (2 * h)
+    found_s = (terms(kind, y, f, s * math.exp(h), 0.0)[0] - terms(kind, y, f, s * math.exp(-h), 0.0)[0]) / (2 * h)
     assert by_f == pytest.approx(found_f, rel=1e-6, abs=1e-8)
     assert by_s == pytest.approx(found_s, rel=1e-6, abs=1e-8)
 
