@@ -131,8 +131,10 @@ _CURVE = {
 
 def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the quantities of `_CURVE`."""
-    problem, model = fitted.problem, fitted.problem.model
-    factor = time_factor(model)
+    problem, constants, events = fitted.problem, fitted.constants[rows], fitted.events
+    if events is not None:
+        events = Events(*events.arrays(rows))
+    factor = time_factor(problem.model)
     grid = np.concatenate([np.linspace(0.0, _MONTH, 281), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 141)[1:]])
     ends = problem.phase_ends(theta, constants)
     ends = np.where((ends > 0) & np.isfinite(ends), ends / factor, 0.0)

@@ -8,18 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
-from ..kernels.fit_objective import COMBINED1, COMBINED2, CONSTANT, PROPORTIONAL
+from ..kernels.residual_forms import COMBINED2, CONSTANT, PROPORTIONAL
 from ..modeling import Model
+from ..modeling.residual_kinds import KINDS
 from ..modeling.suggestions import suggestion
 
-# Whether ln(observed) or the observation itself is normal, and the form of its standard deviation.
-KINDS = {
-    "additive on log": (True, CONSTANT),
-    "additive": (False, CONSTANT),
-    "proportional": (False, PROPORTIONAL),
-    "combined1": (False, COMBINED1),
-    "combined2": (False, COMBINED2),
-}
 IN_WORDS = {
     "additive on log": "ln(observed) is normal about ln(predicted), standard deviation {a}",
     "additive": "observed is normal about predicted, standard deviation {a}",

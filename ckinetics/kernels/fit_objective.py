@@ -1,5 +1,7 @@
 """The likelihood of one patient's samples at given parameters, with gradient and information; any model, any outputs.
 
+A curve that must be positive and lies below TINY has underflowed: it has no slope left, and lies far below any limit.
+
 Vectors on the estimation scale, `u`, hold the parameters of the curve, then ln of those of the residual errors. A curve
 is an address that `call_curve` calls: it fills ``out`` (output, time) and ``grad`` (output, time, parameter).
 """
@@ -14,12 +16,7 @@ import numpy as np
 from .jit import call_curve, jit
 from .likelihood import QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
-
-# Forms of a residual standard deviation, from a, b and the prediction f.
-CONSTANT, PROPORTIONAL, COMBINED1, COMBINED2 = 0, 1, 2, 3
-# Below this a curve that must be positive has underflowed: it has no slope left, and lies far below any limit.
-TINY = 1e-300
-
+from .residual_forms import CONSTANT, PROPORTIONAL, TINY, deviation
 
 # Rows of `scale`, whose columns are parameters: bounds on the estimation scale (equal where one is held), transform,
 # bounds on the natural scale, and mean and 1/variance of a normal prior (0 without one).
@@ -91,24 +88,6 @@ def predict(curve, more, scale, data, patient, u, work, n_curve):
     more[0] = patient
     n = data.counts[patient, N_TIMES]
     return call_curve(curve, n, data.times[patient], work.theta, work.out, work.grad, more) == 0
-
-
-@jit
-def deviation(form, a, b, f):
-    """Return the residual standard deviation, and the derivatives of its ln by ln a, ln b and f."""
-    size = abs(f)
-    sign = 1.0 if f >= 0.0 else -1.0
-    if form == CONSTANT:
-        return a, 1.0, 0.0, 0.0
-    if form == PROPORTIONAL:
-        if size < TINY:
-            return b * TINY, 0.0, 1.0, 0.0
-        return b * size, 0.0, 1.0, sign / size
-    if form == COMBINED1:
-        s = a + b * size
-        return s, a / s, b * size / s, sign * b / s
-    s = math.sqrt(a * a + b * b * f * f)
-    return s, (a / s) ** 2, (b * f / s) ** 2, b * b * f / (s * s)
 
 
 @jit

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nist_problems import FORMULAS, curve_model, read_problem
 
 from ckinetics.errors import InputError
 from ckinetics.fitting import Convergence, fit, points_from_arrays
-
-from nist_problems import FORMULAS, curve_model, read_problem
 
 
 @pytest.mark.parametrize("start", [1, 2])

@@ -9,8 +9,8 @@ import sympy
 from scipy.integrate import quad, solve_ivp
 
 from ckinetics.errors import InputError
-from ckinetics.modeling.curves import Curves
 from ckinetics.modeling import check_examples, list_models, load_model, read_model
+from ckinetics.modeling.curves import Curves
 from ckinetics.modeling.expressions import TIME
 
 OTHER = {"foldx": 150.0, "Tmax": 13.7, "Cmax": 5100.0, "alpha": 0.31, "FB": 0.043, "beta": 0.011}

@@ -14,8 +14,8 @@ from integration import integrate
 from systems import phase, run, typical, written
 
 from ckinetics.errors import InputError
-from ckinetics.modeling.curves import Curves
 from ckinetics.modeling import load_model
+from ckinetics.modeling.curves import Curves
 from ckinetics.modeling.events import Events
 from ckinetics.modeling.solving import Outcome, solve
 
