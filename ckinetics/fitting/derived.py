@@ -135,17 +135,15 @@ def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, 
     if events is not None:
         events = Events(*events.arrays(rows))
     factor = time_factor(problem.model)
-    grid = np.concatenate([np.linspace(0.0, _MONTH, 281), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 141)[1:]])
-    ends = problem.phase_ends(theta, constants)
-    ends = np.where((ends > 0) & np.isfinite(ends), ends / factor, 0.0)
-    times = np.sort(np.concatenate([np.tile(grid, (len(theta), 1)), np.minimum(ends, _HORIZON)], axis=1), axis=1)
+    ends = problem.phase_ends(theta, constants) / factor
+    times, shares = _points_of_areas(np.where((ends > 0) & (ends < _HORIZON), ends, 0.0))
     level = problem.curve(times * factor, theta, constants, events, threads=fitted.threads)[0]
     with np.errstate(all="ignore"):
-        area = _areas(times, level)
-        whole = area.sum(axis=1)
-        month = np.where(times[:, 1:] <= _MONTH, area, 0.0).sum(axis=1)
+        area = shares * level
+        month = np.where(times <= _MONTH, area, 0.0).sum(axis=1)
         rate = np.log(level[:, -2] / level[:, -1]) / (times[:, -1] - times[:, -2])
-        whole += np.where(level[:, -1] == 0.0, 0.0, np.where(rate > 0, level[:, -1] / rate, np.nan))
+        rest = np.where(level[:, -1] == 0.0, 0.0, np.where(rate > 0, level[:, -1] / rate, np.nan))
+        whole = area.sum(axis=1) + rest
         peak = np.argmax(np.nan_to_num(level, nan=-np.inf), axis=1)
         own = np.arange(len(level))
         cmax, tmax = _vertex(times, level, peak)
@@ -161,14 +159,20 @@ def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, 
     return {name: np.where(absent, np.nan, value) for name, value in found.items()}
 
 
-def _areas(times: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Return areas between neighbouring times, by the logarithmic rule where it holds: exact for exponentials."""
-    before, after = level[:, :-1], level[:, 1:]
-    step = np.diff(times, axis=1)
-    change = np.log(after / before)
-    log = (after - before) / change
-    use = (before > 0) & (after > 0) & (np.abs(change) > 1e-3)
-    return np.asarray(step * np.where(use, log, 0.5 * (before + after)))
+def _points_of_areas(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return times in ascending order and their weights in an integral, both (patient, time).
+
+    Between the ends of phases a curve is smooth, and four points of Gauss and Legendre an interval have all its digits;
+    the edges of intervals have weight 0.
+    """
+    grid = np.concatenate([np.linspace(0.0, _MONTH, 57), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 71)[1:]])
+    edges = np.sort(np.concatenate([np.tile(grid, (len(ends), 1)), ends], axis=1), axis=1)
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+    width = np.diff(edges, axis=1)[:, :, None]
+    inside = edges[:, :-1, None] + 0.5 * width * (1.0 + nodes)
+    times = np.concatenate([edges[:, :-1, None], inside], axis=2).reshape(len(ends), -1)
+    shares = np.concatenate([0.0 * width, 0.5 * width * weights], axis=2).reshape(len(ends), -1)
+    return np.concatenate([times, edges[:, -1:]], axis=1), np.pad(shares, ((0, 0), (0, 1)))
 
 
 def _vertex(times: np.ndarray, level: np.ndarray, peak: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
