@@ -56,7 +56,7 @@ def derived_quantities(fitted: Fitted, replicates: np.ndarray | None) -> xr.Data
     with np.errstate(invalid="ignore"):
         se = np.sqrt(np.einsum("pqi,pij,pqj->pq", np.nan_to_num(slopes), covariance, np.nan_to_num(slopes)))
     se[leans | np.isnan(values) | ~np.isfinite(slopes).all(axis=2) | ~(se > 0)] = np.nan
-    reach = quantile(fitted.interval if fitted.interval != "profile" else "t", fitted.confidence, fitted.counts,
+    reach = quantile(fitted.interval if fitted.interval != "profile" else "t", fitted.confidence, fitted.n_scatter,
                      fitted.n_curve_free)[:, None] * se  # fmt: skip
     with np.errstate(over="ignore", invalid="ignore"):
         lower = np.where(positive, values * np.exp(-reach), values - reach)
@@ -170,8 +170,9 @@ def _points_of_areas(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nodes, weights = np.polynomial.legendre.leggauss(4)
     width = np.diff(edges, axis=1)[:, :, None]
     inside = edges[:, :-1, None] + 0.5 * width * (1.0 + nodes)
-    times = np.concatenate([edges[:, :-1, None], inside], axis=2).reshape(len(ends), -1)
-    shares = np.concatenate([0.0 * width, 0.5 * width * weights], axis=2).reshape(len(ends), -1)
+    shape = (len(ends), (edges.shape[1] - 1) * (1 + len(nodes)))
+    times = np.concatenate([edges[:, :-1, None], inside], axis=2).reshape(shape)
+    shares = np.concatenate([0.0 * width, 0.5 * width * weights], axis=2).reshape(shape)
     return np.concatenate([times, edges[:, -1:]], axis=1), np.pad(shares, ((0, 0), (0, 1)))
 
 

@@ -82,7 +82,7 @@ def _estimates(fitted: Fitted, profiles: ProfileLikelihood | None, replicates: n
     scale, natural, u, se_log = fitted.problem.scale, fitted.natural, fitted.found.u, fitted.se_log
     kind = f"{fitted.confidence:g} confidence: {INTERVALS[fitted.interval]}"
     if profiles is None:
-        reach = quantile(fitted.interval, fitted.confidence, fitted.counts, fitted.n_curve_free)[:, None] * se_log
+        reach = quantile(fitted.interval, fitted.confidence, fitted.n_scatter, fitted.n_curve_free)[:, None] * se_log
         lower, upper = scale.to_natural(u - reach), scale.to_natural(u + reach)
     else:
         lower, upper = scale.to_natural(profiles.lower), scale.to_natural(profiles.upper)

@@ -164,10 +164,11 @@ def test_a_prior_draws_estimates_to_the_file():
 PROBLEMS = Path(__file__).parents[1] / "modeling" / "problems"
 
 
-def test_equations_and_closed_form_have_the_same_maximum():
-    data = simulate("stein2019", times=TIMES, n=5, seed=1, lloq=50.0)
+@pytest.mark.parametrize("methods", [("tsit5",), pytest.param(("rodas5p",), marks=pytest.mark.slow)])
+def test_equations_and_closed_form_have_the_same_maximum(methods):
+    data = simulate("stein2019", times=TIMES, n=3, seed=1, lloq=50.0)
     closed = fit(data, "stein2019")
-    for method in ("rodas5p", "tsit5"):
+    for method in methods:
         found = fit(data, "stein2019", method=method)
         np.testing.assert_allclose(found["minus2ll"], closed["minus2ll"], atol=1e-5)
         sure = closed["estimates/se_log"].values < 0.5
@@ -178,6 +179,7 @@ def test_equations_and_closed_form_have_the_same_maximum():
         )
 
 
+@pytest.mark.slow
 def test_several_outputs_at_once():
     model = load_model(PROBLEMS / "tumour5.toml")
     times = np.array([0.5, 3, 5, 7, 9, 11, 14, 18, 21, 28, 42, 60, 90])
@@ -218,7 +220,7 @@ def test_several_outputs_at_once():
 def test_profile_limits_have_the_rise_they_say():
     data = simulate("stein2019", times=TIMES, n=3, seed=2, lloq=50.0)
     found = fit(data, "stein2019", interval="profile")
-    n, p = found["n_samples"].values, 6
+    n, p = found["n_quantified"].values, 6
     from scipy.stats import t as student
 
     allowed = n * np.log1p(student.ppf(0.975, n - p) ** 2 / (n - p))
@@ -243,14 +245,14 @@ def test_profile_limits_have_the_rise_they_say():
 
 
 def test_bootstrap_and_standard_errors_agree_where_the_data_are_rich():
-    times = np.linspace(0.5, 60, 60)
+    times = np.linspace(0.5, 60, 40)
     data = simulate("stein2019", times=times, n=2, seed=4, random_effects=False)
-    found = fit(data, "stein2019", bootstrap=150, interval="normal")
+    found = fit(data, "stein2019", bootstrap=60, interval="normal")
     estimates = found["estimates"].sel(parameter=["foldx", "Cmax", "alpha"])
-    np.testing.assert_allclose(estimates["boot_se"], estimates["se_log"], rtol=0.3)
+    np.testing.assert_allclose(estimates["boot_se"], estimates["se_log"], rtol=0.45)
     derived = found["derived"].sel(quantity="auc_0_28")
     assert ((derived["boot_lower"] < derived["value"]) & (derived["value"] < derived["boot_upper"])).all()
-    again = fit(data, "stein2019", bootstrap=150, interval="normal", threads=2)
+    again = fit(data, "stein2019", bootstrap=60, interval="normal", threads=2)
     xr.testing.assert_equal(found["estimates"].to_dataset(), again["estimates"].to_dataset())
 
 
