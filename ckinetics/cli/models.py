@@ -50,9 +50,7 @@ def models(
         elif name in ("import", "export"):
             _exchange(name, subject, out)
         elif subject:
-            raise InputError(
-                f"'{name} {subject}' is not understood: write 'check {subject}', 'import' or 'export', or one name to show"
-            )
+            raise InputError(f"'{name} {subject}' is not understood: write 'check {subject}', or one name to show")
         elif out is not None:
             raise InputError("--out is of import and export: write 'ckinetics models import FILE.xml --out NAME.toml'")
         elif name:

@@ -356,24 +356,27 @@ class CourseBuilder:
     # Scales: whether a state stays above 0.
 
     def _scales(self) -> None:
-        random = Random(7)
-        points = [self._point(random) for _ in range(_POINTS)]
+        random, before = Random(7), -1
+        linear: set[str] = set()
+        while len(linear) > before:  # what may be negative may pull others below 0
+            before = len(linear)
+            points = [self._point(random, linear) for _ in range(_POINTS)]
+            linear |= {one.key for one in self.course.states if one.key not in linear and self._falls(one, points)}
         for state in self.course.states:
-            if self._may_be_negative(state, points):
-                state.scale = "linear"
+            state.scale = "linear" if state.key in linear else "log"
 
-    def _point(self, random: Random) -> dict[str, float]:
+    def _point(self, random: Random, linear: set[str]) -> dict[str, float]:
         """Return a point: constants as the file has them, states anywhere about where they start, or may come to."""
         values = dict(self.values) | {key: value for key, value, *_ in self.course.added}
         starts = {state.key: value_of(state.initial, values) for state in self.course.states}
         sizes = [abs(value) for value in starts.values() if 0 < abs(value) < math.inf] or [1.0]
         for key, start in starts.items():
             size = abs(start) if 0 < abs(start) < math.inf else random.choice(sizes)
-            values[key] = size * 10 ** random.uniform(-4, 4)
+            values[key] = size * 10 ** random.uniform(-4, 4) * (random.choice((-1, 1)) if key in linear else 1)
         values[TIME] = random.uniform(0, 100)
         return values
 
-    def _may_be_negative(self, state: State, points: list[dict[str, float]]) -> bool:
+    def _falls(self, state: State, points: list[dict[str, float]]) -> bool:
         """Whether a state starts or is set below 0, or would fall below it from 0 at some point."""
         for point in points:
             there = self._with_definitions(point)

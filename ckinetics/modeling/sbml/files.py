@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 from xml.parsers import expat
@@ -13,8 +14,9 @@ from .refusing import MISSING
 MAX_BYTES = 4_000_000
 _MAX_DEPTH = 200
 _MAX_ELEMENTS = 200_000
-# Packages that only say how a model is drawn or where it is from; any other that is required changes its meaning.
-_HARMLESS = {"layout", "render", "annot", "l3v2extendedmath"}  # the last is libsbml's word for level 3 version 2
+# Packages that only say how a model is drawn; any other that is required changes its meaning.
+_HARMLESS = {"layout", "render"}
+_PACKAGE = re.compile(r"/level3/version\d/(\w+)/version\d")
 
 
 def libsbml_module() -> Any:
@@ -52,7 +54,6 @@ def read_document(path: str | Path) -> Any:
     except UnicodeDecodeError:
         raise FileFormatError("is not UTF-8 text: save it in that encoding", file=path) from None
     document = libsbml.readSBMLFromString(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
-    level, version = document.getLevel(), document.getVersion()
     for at in range(document.getNumErrors()):
         fault = document.getError(at)
         if fault.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
@@ -60,23 +61,8 @@ def read_document(path: str | Path) -> Any:
             raise FileFormatError(
                 f"line {fault.getLine()}: libsbml cannot read it ({said}): correct the file", file=path
             )
-    if level not in (2, 3):
-        raise FileFormatError(f"is SBML level {level}: convert it to level 2 or 3", file=path)
-    for at in range(document.getNumPlugins()):
-        package = document.getPlugin(at).getPackageName()
-        if document.getPackageRequired(package) and package not in _HARMLESS:
-            raise FileFormatError(
-                f"needs the SBML package '{package}', which changes what equations mean: export the model without it",
-                file=path,
-            )
-    for at in range(document.getNumUnknownPackages()):
-        if document.getUnknownPackageRequired(document.getUnknownPackageURI(at)):
-            raise FileFormatError(
-                f"needs the unknown SBML package '{document.getUnknownPackagePrefix(at)}': export the model without it",
-                file=path,
-            )
     if document.getModel() is None:
-        raise FileFormatError(f"holds no model (level {level} version {version})", file=path)
+        raise FileFormatError("holds no model", file=path)
     return document
 
 
@@ -89,11 +75,11 @@ def _look_through(raw: bytes, path: str | Path) -> None:
     def refuse(why: str) -> NoReturn:
         raise FileFormatError(why, file=path)
 
-    def start(name: str, _: dict[str, str]) -> None:
+    def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, elements, first
-        if first and name.rpartition(":")[2] != "sbml":
-            refuse(f"is no SBML file: its first element is <{name}>, not <sbml>")
-        first = False
+        if first:
+            _first_element(name, attributes, refuse)
+            first = False
         depth += 1
         elements += 1
         if depth > _MAX_DEPTH:
@@ -116,3 +102,19 @@ def _look_through(raw: bytes, path: str | Path) -> None:
         if isinstance(err, FileFormatError):
             raise
         raise FileFormatError(f"is not an XML file ({err})", file=path) from None
+
+
+def _first_element(name: str, attributes: dict[str, str], refuse: Callable[[str], NoReturn]) -> None:
+    """Refuse a file that is no SBML of level 2 or 3, or that needs a package."""
+    if name.rpartition(":")[2] != "sbml":
+        refuse(f"is no SBML file: its first element is <{name}>, not <sbml>")
+    if attributes.get("level") not in ("2", "3"):
+        refuse(f"is SBML level {attributes.get('level', 'unknown')}: convert it to level 2 or 3")
+    for key, value in attributes.items():
+        prefix, _, word = key.rpartition(":")
+        if word != "required" or not prefix or value not in ("true", "1"):
+            continue
+        known = _PACKAGE.search(attributes.get(f"xmlns:{prefix}", ""))
+        package = known[1] if known else prefix
+        if package not in _HARMLESS:
+            refuse(f"needs the SBML package '{package}', which changes what equations mean: export it without")

@@ -313,8 +313,9 @@ class _Collector:
 
     def _known_names(self) -> None:
         for one in self.found:
-            what = {"reaction": f"the rate of reaction '{one.key}'"}.get(one.kind, one.words)
-            for tree in (one.initial, one.rule, one.rate):
+            rule = f"the rate of reaction '{one.key}'" if one.kind == "reaction" else f"the rule of '{one.key}'"
+            trees = {f"the initial value of '{one.key}'": one.initial, rule: one.rule}
+            for what, tree in (trees | {f"the change of '{one.key}'": one.rate}).items():
                 for key in names_of(tree) if tree is not None else ():
                     known_name(key, what, self.found, self.refuse)
 
