@@ -272,6 +272,8 @@ class CourseBuilder:
 
     def _used_once(self, key: str) -> bool:
         """Whether a parameter has a number of its own and stands in one expression of the file only."""
+        if key not in self.all:  # time
+            return False
         one = self.all[key]
         trees = [tree for other in self.all for tree in (other.initial, other.rule, other.rate) if tree is not None]
         trees += [tree for change in self.changes for tree in (change.moment.tree, *change.sets.values())]

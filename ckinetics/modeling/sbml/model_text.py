@@ -131,9 +131,8 @@ class ModelText:
         return f"  # {said}"
 
     def _parameter(self, key: str, value: float, unit: str, label: str, what: str) -> list[str]:
-        low, high = (
-            (value / 1000, value * 1000) if value > 0 else (-1000 * abs(value) or -1.0, 1000 * abs(value) or 1.0)
-        )
+        most = min(1000 * abs(value), 1e300) or 1.0
+        low, high = (value / 1000 if value > 0 else -most), max(most, value)
         return [
             "",
             f"[parameters.{self.names[key]}]",

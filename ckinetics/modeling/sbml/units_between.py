@@ -107,13 +107,16 @@ class ReadingUnits:
         return None if size is None else _tidy(parse_unit(amount) / parse_unit(size))
 
     def _defined(self, definition: Any) -> str | None:
-        units = []
+        units, shown = [], definition.getName() or definition.getId()
         for unit in definition.getListOfUnits():
             kind = self.sbml.UnitKind_toString(unit.getKind())
-            size = unit.getMultiplier() * 10.0 ** unit.getScale()
-            units.append((kind, size, Fraction(unit.getExponentAsDouble()).limit_denominator(1000)))
-        name = _own_name(definition.getName(), units)
-        return name or self._said(units, definition.getName() or definition.getId())
+            scale, power = unit.getScale(), unit.getExponentAsDouble()
+            size = unit.getMultiplier() * 10.0**scale if abs(scale) < 100 else math.nan
+            if not (1e-200 < size < 1e200 and abs(power) <= 20):
+                self._cannot(shown)
+                return None
+            units.append((kind, size, Fraction(power).limit_denominator(1000)))
+        return _own_name(definition.getName(), units) or self._said(units, shown)
 
     def _said(self, units: list[tuple[str, float, Fraction]], shown: str) -> str | None:
         """Return a unit as a product of those of model files."""
@@ -133,8 +136,8 @@ class ReadingUnits:
                     return None
                 base = min(_WRITTEN[kind], key=lambda one: abs(math.log(size / _BASES[one][0])))
                 found, factor = found * parse_unit(base) ** power, factor * (size / _BASES[base][0]) ** float(power)
-        tens = math.log10(factor)
-        if not math.isclose(tens, round(tens), abs_tol=1e-9):
+        tens = math.log10(factor) if 1e-300 < factor < 1e300 else math.nan
+        if not math.isfinite(tens) or not math.isclose(tens, round(tens), abs_tol=1e-9):
             self._cannot(shown)
             return None
         if round(tens):
