@@ -109,6 +109,9 @@ def _reaction(model, key, equation, rate, locals_, level):
             reference.setStoichiometry(float(times or 1))
             if level == 3:
                 reference.setConstant(True)
+    inside = {model.getSpecies(at).getId() for at in range(model.getNumSpecies())} & set(re.findall(r"\w+", rate))
+    for name in sorted(inside - set(re.findall(r"\w+", equation))):
+        reaction.createModifier().setSpecies(name)
     law = reaction.createKineticLaw()
     law.setMath(formula(rate))
     for name, value in locals_.items():

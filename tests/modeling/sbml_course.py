@@ -145,7 +145,8 @@ class Course:
             y, start = self.fire(np.nextafter(end, 0.0), end, y), end
         found = dict(zip(self.states, rows, strict=True))
         for key in self.rules:
-            found[key] = np.array([self.values(t, list(row))[key] for t, row in zip(times, rows.T, strict=True)])
+            with np.errstate(over="ignore"):
+                found[key] = np.array([self.values(t, list(row))[key] for t, row in zip(times, rows.T, strict=True)])
         return found
 
     def _piece(self, y, span, times, log, method, rtol):
@@ -155,7 +156,8 @@ class Course:
 
         def slope(t, z):
             natural = np.where(logs, np.exp(np.where(logs, z, 0.0)), z)
-            rates = np.array(self.slope(min(max(t, inside[0]), inside[1]), natural))
+            with np.errstate(over="ignore"):
+                rates = np.array(self.slope(min(max(t, inside[0]), inside[1]), natural))
             return np.where(logs, rates / np.where(logs, natural, 1.0), rates)
 
         z = np.where(logs, np.log(np.where(logs, y, 1.0)), y)

@@ -8,6 +8,7 @@ import re
 import libsbml
 import numpy as np
 import pytest
+from model_builders import model_text
 from sbml_builders import sbml
 from sbml_course import Course
 
@@ -146,6 +147,7 @@ SMALL = {
             "constants": {"when": 2.25},
             "rates": {"x": "-0.3*x + on", "y": "0.1*x - 0.2*y"},
             "events": {
+                "begin": {"trigger": "time >= 0", "sets": {"two": "0.75"}, "initial": False},
                 "set": {"trigger": "time >= when", "sets": {"x": "7", "on": "1.5"}},
                 "swap": {"trigger": "and(time > 5, time <= 6)", "sets": {"x": "y", "y": "x + two"}},
                 "off": {"trigger": "time > 7 || time < 1", "sets": {"on": "0", "two": "two*3"}},
@@ -309,8 +311,8 @@ def test_doses_are_doses_and_what_is_set_is_a_parameter(tmp_path):
     ]
     model = imported(tmp_path, sbml(**SMALL["events"][0]))
     spec = model.specification
-    assert [phase.ends_at for phase in spec.phases] == ["when", "swap_time", "off_time", None]
-    assert spec.phases[1].reset == {"x": "set_x", "on": "set_on"}
+    assert [phase.ends_at for phase in spec.phases] == ["begin_time", "when", "swap_time", "off_time", None]
+    assert spec.phases[2].reset == {"x": "set_x", "on": "set_on"}
     assert spec.parameters["set_x"].value == 7.0
     assert "event 'never', which never happens" in spec.notes
 
@@ -345,6 +347,25 @@ def test_units_that_fit_are_checked(tmp_path):
     assert read_model(ck.read_sbml(path), name="a").specification.parameters["alpha"].unit == "1/(cells*day)"
 
 
+@pytest.mark.parametrize(
+    ("change", "unit", "why"),
+    [
+        ('multiplier="86400"', "day", "leaves open"),
+        ('multiplier="3600"', "h", "leaves open"),
+        ('multiplier="2592000"', "day", "does not know: 'time_unit'"),
+        ('multiplier="0"', "day", "does not know: 'time_unit'"),
+        ('multiplier="1e-250"', "day", "does not know: 'time_unit'"),
+    ],
+)
+def test_units_of_time(change, unit, why, tmp_path):
+    text = sbml(parameters={"x": 1.0}, rates={"x": "-x"})
+    assert 'multiplier="86400"' in text
+    spec = imported(tmp_path, text.replace('multiplier="86400"', change)).specification
+    assert spec.time_unit == unit
+    assert why in spec.unit_check_reason
+    assert ("day is assumed" in spec.notes) == ("not know" in why)
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_goes_out_and_comes_back(name, tmp_path):
     model = load_model(name)
@@ -368,6 +389,44 @@ def test_every_model_goes_out_and_comes_back(name, tmp_path):
         found = back.evaluate(times, output=f"{output}_2" if clash else output, method=model.method, rtol=1e-10)
         expected = model.evaluate(times, output=output, method=model.method, rtol=1e-10)
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-300, err_msg=output)
+
+
+def test_every_function_of_a_model_file_goes_out(tmp_path):
+    text = model_text(
+        {"k": (0.3, "1/day"), "n": (2.5, "1"), "one": (1.0, "1"), "end": (3.0, "day"), "lambda": (0.01, "1/day")},
+        {
+            "x": ("one", "k*hill(y, n, 2*one) - k*x*expm1(-x) - lambda*x", "1"),
+            "y": ("2*one/n", "k*log1p(x) - k*abs(y - one)*y + k*min(x, y, one)/sqrt(1 + x) - dose_rate*y", "1"),
+            "z": ("0", "where(x > y, k, where(t < 2*end, 2*k, -k*z)) - 1e-11*k + 1.5e300*k*1e-300", "1"),
+        },
+        {"level": ("x + max(y, z, 0.5)", "1"), "y": ("y - x**2/(x + y)**0.5", "1")},
+        more="""
+[inputs.dose_rate]
+kind = "rate"
+unit = "1/day"
+[inputs.weight]
+kind = "constant"
+unit = "1"
+value = 3.0
+[inputs.late]
+kind = "dose"
+unit = "1"
+state = "z"
+time = 2.5
+value = 4.0
+""",
+    )
+    model = read_model(text, name="all")
+    ck.write_sbml(model, tmp_path / "all.xml")
+    back = read_model(ck.read_sbml(tmp_path / "all.xml"), name="back")
+    assert back.specification.inputs["late"].time == 2.5
+    assert back.specification.parameters["weight"].value == 3.0
+    times = np.array([0.0, 1.0, 2.4, 2.6, 4.0, 5.9, 6.1, 9.0])
+    for output, own in (("level", "level"), ("y", "y_2")):
+        found = back.evaluate(times, output=own, rtol=1e-10, method="rodas5p")
+        np.testing.assert_allclose(
+            found, model.evaluate(times, output=output, rtol=1e-10, method="rodas5p"), rtol=1e-6, err_msg=output
+        )
 
 
 def test_what_an_sbml_file_does_not_say_is_named_in_it():

@@ -14,8 +14,8 @@ from .refusing import Refusal
 from .timing import Moment, moments_in, settled
 from .trees import TIME, UNDEFINED, TooLargeError, name, names_of, number, number_in, substituted, value_of, with_hill
 
-MAX_PHASES = 100
-_POINTS = 100
+MAX_PHASES, MAX_STATES = 100, 500
+_POINTS, _MOST_VALUES = 100, 20_000
 
 
 @dataclass
@@ -73,6 +73,18 @@ class Course:
     spans: list[Span] = field(default_factory=list)
     doses: list[Dose] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+
+
+class _Point(dict[str, float]):
+    """Values by name, in which definitions are computed when they are first used."""
+
+    def __init__(self, values: dict[str, float], definitions: dict[str, ast.expr]) -> None:
+        super().__init__(values)
+        self.definitions = definitions
+
+    def __missing__(self, key: str) -> float:
+        self[key] = value_of(self.definitions[key], self)
+        return self[key]
 
 
 class CourseBuilder:
@@ -142,6 +154,8 @@ class CourseBuilder:
     def _build(self) -> Course:
         if not self.state_keys:
             self.refuse("has nothing that changes by a reaction, a rate rule or an event: it has no course")
+        if len(self.state_keys) > MAX_STATES:
+            self.refuse(f"has {len(self.state_keys)} states: a model file made of it has at most {MAX_STATES}")
         self._doses()
         spans = self._spans()
         self._states()
@@ -360,9 +374,10 @@ class CourseBuilder:
     def _scales(self) -> None:
         random, before = Random(7), -1
         linear: set[str] = set()
+        many = max(3, min(_POINTS, _MOST_VALUES // (len(self.course.states) * len(self.course.spans))))
         while len(linear) > before:  # what may be negative may pull others below 0
             before = len(linear)
-            points = [self._point(random, linear) for _ in range(_POINTS)]
+            points = [self._point(random, linear) for _ in range(many)]
             linear |= {one.key for one in self.course.states if one.key not in linear and self._falls(one, points)}
         for state in self.course.states:
             state.scale = "linear" if state.key in linear else "log"
@@ -393,10 +408,7 @@ class CourseBuilder:
         return False
 
     def _with_definitions(self, point: dict[str, float]) -> dict[str, float]:
-        values = dict(point)
-        for key, definition in self.course.definitions.items():
-            values[key] = value_of(definition, values)
-        return values
+        return _Point(point, self.course.definitions)
 
     def _nothing_undefined(self) -> None:
         for what, tree in self.trees():

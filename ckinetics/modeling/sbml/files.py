@@ -12,7 +12,7 @@ from ...errors import FileFormatError, InputError
 from .refusing import MISSING
 
 MAX_BYTES = 4_000_000
-_MAX_DEPTH = 200
+_MAX_DEPTH = 400
 _MAX_ELEMENTS = 200_000
 # Packages that only say how a model is drawn; any other that is required changes its meaning.
 _HARMLESS = {"layout", "render"}

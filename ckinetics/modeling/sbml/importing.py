@@ -67,6 +67,8 @@ def read_sbml(path: str | Path) -> str:
     >>> print(ck.read_sbml(path).splitlines()[0])
     title = "Stein 2019: tisagenlecleucel"
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"an SBML file is given by its path, not as {type(path).__name__}")
     where = Path(path)
     document = read_document(where)
     model, refuse = document.getModel(), Refusal(where.name)

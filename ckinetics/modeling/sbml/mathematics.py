@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..expressions import FUNCTIONS
 from .files import libsbml_module
 from .refusing import Refusal
 from .trees import (
@@ -32,6 +33,7 @@ from .trees import (
 # Parts of all expressions of a file together, once functions are written out.
 _MAX_PARTS = 300_000
 _MAX_FUNCTIONS_DEEP = 30
+_MOST_COMPARED = FUNCTIONS["min"][1]
 AVOGADRO = 6.02214179e23  # as SBML defines it
 
 
@@ -180,9 +182,9 @@ class Mathematics:
                 return one
             case ((sbml.AST_FUNCTION_MIN | sbml.AST_FUNCTION_MAX), [_, _, *_]):
                 function = "min" if kind == sbml.AST_FUNCTION_MIN else "max"
-                found = args[0]
-                for arg in args[1:]:
-                    found = call(function, found, arg)
+                found = call(function, *args[:_MOST_COMPARED])
+                for at in range(_MOST_COMPARED, len(args), _MOST_COMPARED - 1):
+                    found = call(function, found, *args[at : at + _MOST_COMPARED - 1])
                 return found
             case _, [one] if kind in self.same:
                 return call(self.same[kind], one)

@@ -62,6 +62,8 @@ class MathWriter:
                 return applied("minus", self._value(operand))
             case ast.UnaryOp(operand=operand):
                 return self._value(operand)
+            case ast.BinOp(op=(ast.Add() | ast.Mult()) as op):
+                return applied(_OPERATORS[type(op)], *(self._value(part) for part in _terms(node, type(op))))
             case ast.BinOp(left=left, op=op, right=right):
                 return applied(_OPERATORS[type(op)], self._value(left), self._value(right))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -104,6 +106,15 @@ class MathWriter:
                     no = after
                 case _:
                     return self.piecewise(pieces, self._value(no))
+
+
+def _terms(node: ast.expr, op: type) -> list[ast.expr]:
+    """Return the terms of a sum, or the factors of a product, from the left."""
+    found = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, op):
+        found.append(node.right)
+        node = node.left
+    return [node, *reversed(found)]
 
 
 def applied(operation: str, *args: Tree.Element) -> Tree.Element:

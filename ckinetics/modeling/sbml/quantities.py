@@ -93,6 +93,7 @@ class _Collector:
         self.amounts: set[str] = set()  # species that stand for amounts
         self.free: set[str] = set()  # species that no reaction changes
         self.home: dict[str, str] = {}
+        self.reacting: set[str] = set()
 
     def collect(self) -> Quantities:
         model = self.model
@@ -113,6 +114,7 @@ class _Collector:
         for species in model.getListOfSpecies():
             self._species(species)
         laws = {reaction.getId(): self._law(reaction) for reaction in model.getListOfReactions()}
+        self._stoichiometries()
         self._rules()
         self._initial_assignments()
         for reaction in model.getListOfReactions():
@@ -196,7 +198,7 @@ class _Collector:
             one = self._target(key, f"the {what} rule of '{key}'")
             if one.rule is not None or one.rate is not None:
                 self.refuse(f"{one.words} has more than one rule: leave one")
-            if one.kind == "species" and key not in self.free and self._in_a_reaction(key):
+            if one.kind == "species" and key not in self.free and key in self.reacting:
                 self.refuse(
                     f"{one.words} is changed by a rule and by reactions: set its boundaryCondition, or drop one"
                 )
@@ -207,8 +209,6 @@ class _Collector:
                 one.rule = tree
 
     def _target(self, key: str, place: str) -> Quantity:
-        if key in self._stoichiometries():
-            return self.found[key]
         if key not in self.found or self.found[key].kind == "reaction":
             self.refuse(f"{place} is of '{key}', which is no compartment, species or parameter of the file")
         one = self.found[key]
@@ -216,28 +216,16 @@ class _Collector:
             self.refuse(f"{place} changes {one.words}, which the file says is constant: correct one of the two")
         return one
 
-    def _stoichiometries(self) -> set[str]:
-        """Add the stoichiometries that have a name of their own; return their names."""
-        names = set()
+    def _stoichiometries(self) -> None:
+        """Add the stoichiometries that have a name of their own; note which species are in reactions."""
         for reaction in self.model.getListOfReactions():
             for reference in [*reaction.getListOfReactants(), *reaction.getListOfProducts()]:
-                if not reference.getId():
-                    continue
-                names.add(reference.getId())
-                if reference.getId() not in self.found:
+                self.reacting.add(reference.getSpecies())
+                if reference.getId():
                     value = reference.getStoichiometry() if reference.isSetStoichiometry() else None
                     self._add("stoichiometry", reference, value, constant=False)
-        return names
-
-    def _in_a_reaction(self, key: str) -> bool:
-        return any(
-            reference.getSpecies() == key
-            for reaction in self.model.getListOfReactions()
-            for reference in [*reaction.getListOfReactants(), *reaction.getListOfProducts()]
-        )
 
     def _initial_assignments(self) -> None:
-        self._stoichiometries()
         for assigned in self.model.getListOfInitialAssignments():
             key = assigned.getSymbol()
             if key not in self.found or self.found[key].kind == "reaction":

@@ -15,7 +15,7 @@ from ..expressions import FUNCTIONS
 
 TIME = "<time>"
 UNDEFINED = "<undefined>"
-MAX_SIZE, MAX_DEPTH = 20_000, 120
+MAX_SIZE, MAX_DEPTH = 20_000, 150
 _NUMERIC: dict[type, Callable[[float, float], float]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
