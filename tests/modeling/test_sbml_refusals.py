@@ -10,6 +10,7 @@ from sbml_builders import sbml
 
 import ckinetics as ck
 from ckinetics.errors import FileFormatError, InputError, ModelFileError
+from ckinetics.modeling import read_model
 
 
 def refusal(tmp_path, text, kind=ModelFileError):
@@ -215,6 +216,47 @@ def test_rules_that_grow_without_end(tmp_path):
     assert "too large" in refusal(tmp_path, text)
 
 
+def test_rules_that_are_used_without_end(tmp_path):
+    """As a tree, the last of them would have more parts than there are atoms."""
+    n = 120
+    rules = {"y0": "x", "y1": "2*x"} | {
+        f"y{i}": f"0.1*y{i - 1} + piecewise(0.1, time > 3, 0.2)*y{i - 2}" for i in range(2, n)
+    }
+    values = dict.fromkeys([*rules, "a"]) | {"x": 1.0}
+    said = refusal(tmp_path, sbml(parameters=values, assignments=rules, rates={"x": f"-y{n - 1}"}, initial={"a": "y3"}))
+    assert "too large" in said
+    plain = {key: text.replace("piecewise(0.1, time > 3, 0.2)", "0.1") for key, text in rules.items()}
+    constants = dict.fromkeys(f"c{i}" for i in range(n))
+    starts = {"c0": "1", "c1": f"x + y{n - 1}"} | {f"c{i}": f"c{i - 1} + c{i - 2}" for i in range(2, n)}
+    text = sbml(
+        parameters=values, assignments=plain, constants=constants, rates={"x": f"-c{n - 1}*y{n - 1}"}, initial=starts
+    )
+    assert "too large" in refusal(tmp_path, text)
+
+
+def test_a_species_in_many_reactions(tmp_path):
+    reactions = {f"R{i}": ("A ->", f"{i}*A/100000") for i in range(2, 402)}
+    path = tmp_path / "small.xml"
+    path.write_text(sbml(species={"A": {"concentration": 1.0}}, reactions=reactions), encoding="utf-8")
+    equation = read_model(ck.read_sbml(path), name="small").specification.phases[0].equations["A"]
+    assert equation.count("A/100000/cell") == 400
+    reactions = {f"R{i}": ("A ->", "A/(" + " + ".join(["A"] * 35) + ")") for i in range(1000)}
+    assert "too large" in refusal(tmp_path, sbml(species={"A": {"concentration": 1.0}}, reactions=reactions))
+
+
+def test_cases_that_multiply(tmp_path):
+    clauses = " && ".join(f"(x > {i} || x < -{i})" for i in range(1, 41))
+    assert "too large" in refusal(tmp_path, rate(f"piecewise(1, {clauses}, 2*x)"))
+
+
+def test_a_long_chain_of_rules(tmp_path):
+    rules = {f"y{i}": f"y{i + 1} + 1" for i in range(1900)} | {"y1900": "k"}
+    text = sbml(
+        parameters={"x": 1.0, **dict.fromkeys(rules)}, assignments=rules, rates={"x": "y0"}, constants={"k": 1.0}
+    )
+    assert "nested too deep" in refusal(tmp_path, text)
+
+
 def test_a_sum_without_end(tmp_path):
     text = rate(" + ".join(["x"] * 5000))
     assert "too large, or nested too deep" in refusal(tmp_path, text)
@@ -229,8 +271,6 @@ def test_a_label_is_only_text(tmp_path):
     text = sbml(**DECAY).replace('id="k"', 'id="k" name="&quot;&#10;[states.x]&#10;__import__(&apos;os&apos;)&quot;"')
     path = tmp_path / "small.xml"
     path.write_text(text, encoding="utf-8")
-    from ckinetics.modeling import read_model
-
     spec = read_model(ck.read_sbml(path), name="small").specification
     assert spec.parameters["k"].label == "\" [states.x] __import__('os')\""
 

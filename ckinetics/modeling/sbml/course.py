@@ -3,88 +3,31 @@
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from random import Random
 
+from .contents import Course, Dose, Span, State
 from .happenings import Change, merged_changes
 from .quantities import Quantities, Quantity
 from .refusing import Refusal
+from .scales import falling_states
 from .timing import Moment, moments_in, settled
-from .trees import TIME, UNDEFINED, TooLargeError, name, names_of, number, number_in, substituted, value_of, with_hill
+from .trees import (
+    TIME,
+    UNDEFINED,
+    TooLargeError,
+    name,
+    names_of,
+    number,
+    number_in,
+    size_of,
+    substituted,
+    value_of,
+    with_hill,
+)
 
 MAX_PHASES, MAX_STATES = 100, 500
-_POINTS, _MOST_VALUES = 100, 20_000
-
-
-@dataclass
-class State:
-    """A state: its key, initial value and scale."""
-
-    key: str
-    initial: ast.expr
-    scale: str = "log"
-
-
-@dataclass
-class Span:
-    """A phase: when it ends (None for the last), its equations and resets by state."""
-
-    end: ast.expr | None
-    equations: dict[str, ast.expr]
-    reset: dict[str, ast.expr] = field(default_factory=dict)
-
-
-@dataclass
-class Dose:
-    """An amount that an event adds to a state at a time.
-
-    Attributes
-    ----------
-    key : the event, or the parameter that the amount is
-    event : the event
-    """
-
-    key: str
-    event: str
-    state: str
-    value: float
-    time: float
-
-
-@dataclass
-class Course:
-    """What the file says, in the order of a model file.
-
-    Attributes
-    ----------
-    parameters : quantities with a number
-    added : numbers that have a name in the model file only: key, value, the quantity whose unit they have (or ""
-        for times), and what they are
-    definitions : in an order in which each uses only those before it
-    outputs : states, and definitions that change with time
-    """
-
-    parameters: list[Quantity] = field(default_factory=list)
-    added: list[tuple[str, float, str, str]] = field(default_factory=list)
-    definitions: dict[str, ast.expr] = field(default_factory=dict)
-    states: list[State] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-    doses: list[Dose] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-
-
-class _Point(dict[str, float]):
-    """Values by name, in which definitions are computed when they are first used."""
-
-    def __init__(self, values: dict[str, float], definitions: dict[str, ast.expr]) -> None:
-        super().__init__(values)
-        self.definitions = definitions
-
-    def __missing__(self, key: str) -> float:
-        self[key] = value_of(self.definitions[key], self)
-        return self[key]
+# Parts of all rates together, in all phases.
+_MOST_PARTS = 1_000_000
 
 
 class CourseBuilder:
@@ -106,17 +49,25 @@ class CourseBuilder:
         self.course = Course()
         self.state_keys = [one.key for one in quantities if one.rate is not None or one.key in targets]
         self.rules = {one.key: one.rule for one in quantities if one.rule is not None}
+        self.switching: dict[str, bool | None] = {}
+        self.unfolded: dict[str, ast.expr] = {}
+        self.started: dict[str, ast.expr | None] = {}
         self.moving = self._moving()
         self.values = self._values()
 
     def _moving(self) -> set[str]:
         """Return what changes with time."""
-        found = {TIME, *self.state_keys}
-        while True:
-            more = {key for key, rule in self.rules.items() if key not in found and found & set(names_of(rule))}
-            if not more:
-                return found
-            found |= more
+        users: dict[str, list[str]] = {}
+        for key, rule in self.rules.items():
+            for used in names_of(rule):
+                users.setdefault(used, []).append(key)
+        found, left = set[str](), [TIME, *self.state_keys]
+        while left:
+            key = left.pop()
+            if key not in found:
+                found.add(key)
+                left += users.get(key, [])
+        return found
 
     def is_constant(self, tree: ast.expr) -> bool:
         """Whether a tree does not change with time."""
@@ -125,33 +76,29 @@ class CourseBuilder:
     def _values(self) -> dict[str, float]:
         """Return the numbers at the file's values of all that does not change, as far as they can be told."""
         values: dict[str, float] = {}
-        left = [one for one in self.all if one.key not in self.moving]
-        while left:
-            later = []
-            for one in left:
-                tree = one.rule if one.rule is not None else one.initial
-                if tree is None and one.value is not None:
-                    values[one.key] = one.value
-                elif tree is not None and set(names_of(tree)) <= set(values):
-                    values[one.key] = value_of(tree, values)
-                else:
-                    later.append(one)
-            if len(later) == len(left):
-                break
-            left = later
+        still = [one for one in self.all if one.key not in self.moving]
+        trees = {one.key: one.rule if one.rule is not None else one.initial for one in still}
+        ready = [one.key for one in still if trees[one.key] is None and one.value is not None]
+        values |= {key: self.all[key].value or 0.0 for key in ready}
+        waits = {key: set(names_of(tree)) for key, tree in trees.items() if tree is not None}
+        users: dict[str, list[str]] = {}
+        for key, used in waits.items():
+            for other in used:
+                users.setdefault(other, []).append(key)
+        ready += [key for key, used in waits.items() if not used]
+        while ready:
+            key = ready.pop()
+            tree = trees[key]
+            if tree is not None:
+                values[key] = value_of(tree, values)
+            for user in users.get(key, []):
+                waits[user].discard(key)
+                ready += [user] if not waits[user] else []
         return values
 
     def build(self, changes: list[Change]) -> Course:
         """Return the course, with what events change."""
         self.changes = changes
-        try:
-            return self._build()
-        except (TooLargeError, RecursionError):
-            self.refuse(
-                "holds equations that are too large, or nested too deep, once they are put together: simplify it"
-            )
-
-    def _build(self) -> Course:
         if not self.state_keys:
             self.refuse("has nothing that changes by a reaction, a rate rule or an event: it has no course")
         if len(self.state_keys) > MAX_STATES:
@@ -165,14 +112,15 @@ class CourseBuilder:
         self.course.spans = spans
         self._definitions(used)
         self._parameters(used)
-        self._scales()
+        for state in falling_states(self.course, self.values):
+            state.scale = "linear"
         self._nothing_undefined()
         return self.course
 
     # Phases.
 
     def _spans(self) -> list[Span]:
-        rates = {key: self._unfolded(self._rate(key)) for key in self.state_keys}
+        rates = {key: self._unfolded(self.all[key].rate or number(0)) for key in self.state_keys}
         moments: dict[str, Moment] = {}
         for rate in rates.values():
             moments |= moments_in(rate, self.is_constant, self.values)
@@ -185,6 +133,8 @@ class CourseBuilder:
         ends.sort(key=lambda end: end[:2])
         if len(ends) >= MAX_PHASES:
             self.refuse(f"switches {len(ends)} times: a model file made of it has at most {MAX_PHASES} phases")
+        if sum(size_of(rate) for rate in rates.values()) * (len(ends) + 1) > _MOST_PARTS:
+            raise TooLargeError
         spans = []
         for at in range(len(ends) + 1):
             past = {moment.text for _, _, moment, _ in ends[:at]}
@@ -227,25 +177,29 @@ class CourseBuilder:
             self.course.added.append(entry)
         return name(key)
 
-    def _rate(self, key: str) -> ast.expr:
-        return self.all[key].rate or number(0)
-
     def _unfolded(self, tree: ast.expr) -> ast.expr:
         """Return a tree in which definitions that switch with time are written out."""
-        inside = {key: self._unfolded(self._rule(key)) for key in names_of(tree) if self._switches(key, ())}
+        inside = {key: self._rule_unfolded(key) for key in names_of(tree) if self._switches(key)}
         return substituted(tree, inside) if inside else tree
 
-    def _rule(self, key: str) -> ast.expr:
-        return self.rules[key]
+    def _rule_unfolded(self, key: str) -> ast.expr:
+        if key not in self.unfolded:
+            self.unfolded[key] = self._unfolded(self.rules[key])
+        return self.unfolded[key]
 
-    def _switches(self, key: str, above: tuple[str, ...]) -> bool:
+    def _switches(self, key: str) -> bool:
+        """Whether a definition has cases that change with time, in itself or in what it uses."""
         if key not in self.rules or key not in self.moving:
             return False
-        if key in above:
+        if key not in self.switching:
+            self.switching[key] = None  # on the way
+            rule = self.rules[key]
+            inside = [self._switches(other) for other in names_of(rule)]
+            self.switching[key] = any(inside) or bool(moments_in(rule, self.is_constant, self.values))
+        found = self.switching[key]
+        if found is None:
             self.refuse(f"the rule of '{key}' uses itself, directly or through others: break the circle")
-        if moments_in(self.rules[key], self.is_constant, self.values):
-            return True
-        return any(self._switches(other, (*above, key)) for other in names_of(self.rules[key]))
+        return found
 
     # Events that add an amount.
 
@@ -301,38 +255,37 @@ class CourseBuilder:
             one = self.all[key]
             if one.rule is not None:
                 self.refuse(f"{one.words} has an assignment rule and is set by an event: leave one")
-            self.course.states.append(State(key, self._initial(one)))
+            self.course.states.append(State(key, with_hill(self._start_of(key))))
 
-    def _initial(self, one: Quantity) -> ast.expr:
-        if one.initial is not None:
-            return with_hill(self._at_start(one.initial, (one.key,)))
+    def _given_start(self, one: Quantity) -> ast.expr:
+        """Return the number that a file gives a state at time 0, under a name of its own."""
         if one.value is None:
             self.refuse(f"{one.words} has no initial value: give it one")
         if one.value == 0:
             return number(0)
         return self._named(f"initial/{one.key}", one.value, one.key, f"{one.label or one.key} at the start")
 
-    def _at_start(self, tree: ast.expr, above: tuple[str, ...]) -> ast.expr:
+    def _at_start(self, tree: ast.expr) -> ast.expr:
         """Return a tree as it is at time 0, of what does not change."""
-        values: dict[str, ast.expr] = {TIME: number(0)}
-        for key in names_of(tree):
-            if key not in self.moving or key == TIME:
-                continue
-            if key in above:
-                self.refuse(f"the initial value of '{above[0]}' depends on itself: break the circle")
-            if key in self.rules:
-                values[key] = self._at_start(self._rule(key), (*above, key))
-            else:
-                one = self.all[key]
-                values[key] = (
-                    self._at_start(one.initial, (*above, key)) if one.initial is not None else self._initial(one)
-                )
-        return substituted(tree, values)
+        values = {key: self._start_of(key) for key in names_of(tree) if key in self.moving and key != TIME}
+        return substituted(tree, {TIME: number(0), **values})
+
+    def _start_of(self, key: str) -> ast.expr:
+        """Return what something that changes is at time 0."""
+        if key not in self.started:
+            self.started[key] = None  # on the way
+            one = self.all[key]
+            own = self.rules.get(key, one.initial)
+            self.started[key] = self._given_start(one) if own is None else self._at_start(own)
+        found = self.started[key]
+        if found is None:
+            self.refuse(f"the initial value of '{key}' depends on itself: break the circle")
+        return found
 
     def _definitions(self, used: list[ast.expr]) -> None:
         """Put definitions in the order of their use: those that anything uses, and those that are observed."""
         constant = {
-            one.key: self._at_start(one.initial, (one.key,))
+            one.key: self._at_start(one.initial)
             for one in self.all
             if one.initial is not None and one.key not in self.moving and one.rule is None
         }
@@ -368,47 +321,6 @@ class CourseBuilder:
                 continue
             if one.key in named or one.kind in ("parameter", "species"):
                 self.course.parameters.append(one)
-
-    # Scales: whether a state stays above 0.
-
-    def _scales(self) -> None:
-        random, before = Random(7), -1
-        linear: set[str] = set()
-        many = max(3, min(_POINTS, _MOST_VALUES // (len(self.course.states) * len(self.course.spans))))
-        while len(linear) > before:  # what may be negative may pull others below 0
-            before = len(linear)
-            points = [self._point(random, linear) for _ in range(many)]
-            linear |= {one.key for one in self.course.states if one.key not in linear and self._falls(one, points)}
-        for state in self.course.states:
-            state.scale = "linear" if state.key in linear else "log"
-
-    def _point(self, random: Random, linear: set[str]) -> dict[str, float]:
-        """Return a point: constants as the file has them, states anywhere about where they start, or may come to."""
-        values = dict(self.values) | {key: value for key, value, *_ in self.course.added}
-        starts = {state.key: value_of(state.initial, values) for state in self.course.states}
-        sizes = [abs(value) for value in starts.values() if 0 < abs(value) < math.inf] or [1.0]
-        for key, start in starts.items():
-            size = abs(start) if 0 < abs(start) < math.inf else random.choice(sizes)
-            values[key] = size * 10 ** random.uniform(-4, 4) * (random.choice((-1, 1)) if key in linear else 1)
-        values[TIME] = random.uniform(0, 100)
-        return values
-
-    def _falls(self, state: State, points: list[dict[str, float]]) -> bool:
-        """Whether a state starts or is set below 0, or would fall below it from 0 at some point."""
-        for point in points:
-            there = self._with_definitions(point)
-            at_zero = self._with_definitions(point | {state.key: 0.0})
-            if value_of(state.initial, there) < 0:
-                return True
-            for span in self.course.spans:
-                if state.key in span.reset and value_of(span.reset[state.key], there) < 0:
-                    return True
-                if value_of(span.equations[state.key], at_zero) < 0:
-                    return True
-        return False
-
-    def _with_definitions(self, point: dict[str, float]) -> dict[str, float]:
-        return _Point(point, self.course.definitions)
 
     def _nothing_undefined(self) -> None:
         for what, tree in self.trees():

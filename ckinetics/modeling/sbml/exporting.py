@@ -9,14 +9,11 @@ from xml.etree import ElementTree as Tree
 
 from ...errors import InputError
 from ...jobs import write_text
-from ..consistency import Checks, Quantity
 from ..dimensions import parse_unit
-from ..faults import declared_units
 from ..library import load_model
-from ..places import definition
 from .files import libsbml_module
 from .mathml import MathWriter, applied, math, number_element
-from .units_between import sbml_unit_list
+from .units_between import definition_units, sbml_unit_list
 
 if TYPE_CHECKING:
     from ..library import Model
@@ -49,9 +46,10 @@ def write_sbml(model: str | Path | Model, path: str | Path) -> None:
     Examples
     --------
     >>> import tempfile, ckinetics as ck
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     ck.write_sbml("kimmel2021", f"{folder}/kimmel2021.xml")
-    ...     text = open(f"{folder}/kimmel2021.xml").read()
+    ...     text = Path(f"{folder}/kimmel2021.xml").read_text(encoding="utf-8")
     >>> text.count("<rateRule")
     3
     """
@@ -132,7 +130,7 @@ class _Writer:
         for name, given in spec.inputs.items():
             still = given.kind in ("constant", "dose")
             self._parameter(name, given.unit, given.label, value=given.value, constant=still)
-        units = _definition_units(spec)
+        units = definition_units(spec) if spec.unit_check == "full" else {}
         for name, text in spec.definitions.items():
             self._parameter(name, units.get(name, ""), "", constant=False)
             self._rule("assignmentRule", name, self.maths.written(text))
@@ -266,19 +264,6 @@ class _Writer:
         for sentence in said:
             Tree.SubElement(body, "p").text = _plain(sentence)
         return notes
-
-
-def _definition_units(spec: Specification) -> dict[str, str]:
-    """Return the units of definitions, which a model file does not state, where units are checked."""
-    if spec.unit_check != "full":
-        return {}
-    named = [(*place.split("."), unit) for place, unit in declared_units(spec)]
-    names = {name: Quantity(parse_unit(unit)) for table, name, unit in named if table not in ("outputs", "derived")}
-    names["t"] = Quantity(parse_unit(spec.time_unit))
-    checks = Checks(names, "")
-    for name, text in spec.definitions.items():
-        names[name] = checks.find(text, definition(name))
-    return {name: str(names[name].unit) for name in spec.definitions if names[name].owed.is_one}
 
 
 def left_out(spec: Specification) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from .mathematics import Mathematics
 from .model_text import ModelText, Source
 from .quantities import Quantities, quantities_of
 from .refusing import Refusal
-from .units_between import ReadingUnits
+from .trees import TooLargeError
+from .units_between import ReadingUnits, definition_units
 
 _DOI = re.compile(r"(?:doi[:/]|doi\.org/)(10\.\d{4,9}/\S+)$", re.IGNORECASE)
 _PUBMED = re.compile(r"pubmed[:/](\d+)$", re.IGNORECASE)
-_MOST_OPEN = 8
+_MOST_SHOWN = 8
 
 
 def read_sbml(path: str | Path) -> str:
@@ -65,13 +67,19 @@ def read_sbml(path: str | Path) -> str:
     >>> path = f"{folder.name}/stein2019.xml"
     >>> ck.write_sbml("stein2019", path)
     >>> print(ck.read_sbml(path).splitlines()[0])
-    title = "Stein 2019: tisagenlecleucel"
+    title = "Stein 2019: piecewise expansion and biexponential decline"
     """
     if not isinstance(path, str | Path):
         raise InputError(f"an SBML file is given by its path, not as {type(path).__name__}")
     where = Path(path)
-    document = read_document(where)
-    model, refuse = document.getModel(), Refusal(where.name)
+    document, refuse = read_document(where), Refusal(where.name)
+    try:
+        return _model_file(document.getModel(), where, refuse)
+    except (TooLargeError, RecursionError):
+        refuse("holds equations that are too large, or nested too deep, once they are put together: simplify it")
+
+
+def _model_file(model: Any, where: Path, refuse: Refusal) -> str:
     maths = Mathematics(model, refuse)
     targets = event_targets(model)
     quantities = quantities_of(model, maths, refuse, targets)
@@ -81,31 +89,50 @@ def read_sbml(path: str | Path) -> str:
     course = builder.build(changes)
     source = _source(model, where, units, quantities)
     written = ModelText(course, quantities, source)
-    reason = _why_not_checked(written, quantities, units)
+    _readable(written.write(unit_check_reason="not yet"), where, refuse)
+    _give_units_to_definitions(written, quantities)
+    open_ones = _left_open(written, quantities, units)
+    if open_ones:
+        source.notes.append(f"{open_ones[0].upper()}{open_ones[1:]}: they are 1 here.")
+    reason = _why_not_checked(written, f"{open_ones}, and " if open_ones else "")
     text = written.write(unit_check_reason=reason)
+    read_specification(text, file=where.name)
+    return text
+
+
+def _readable(text: str, where: Path, refuse: Refusal) -> None:
+    """Refuse what no model file can hold."""
     try:
         read_model(text, name=where.stem, file=where.name)
     except ModelFileError as err:
         refuse(f"describes a model that no model file can hold: {err.message}")
-    return text
 
 
-def _why_not_checked(written: ModelText, quantities: Quantities, units: ReadingUnits) -> str:
+def _why_not_checked(written: ModelText, open_ones: str) -> str:
     """Return why the units cannot be checked, or "" where they fit."""
-    course = written.course
-    keys = {*(one.key for one in course.parameters), *course.outputs, *(state.key for state in course.states)}
-    open_ones = [written.names[one.key] for one in quantities if one.key in keys and one.unit is None]
-    if units.unsaid:
-        shown = ", ".join(f"'{unit}'" for unit in units.unsaid[:_MOST_OPEN])
-        return f"the SBML file has units that a model file does not know: {shown}"
-    if open_ones:
-        more = f" and {len(open_ones) - _MOST_OPEN} more" if len(open_ones) > _MOST_OPEN else ""
-        return f"the SBML file leaves open the units of {', '.join(open_ones[:_MOST_OPEN])}{more}"
     try:
         check_units(read_specification(written.write(unit_check_reason="")))
     except InputError as err:
-        return f"the units of the SBML file do not fit: {err.message}"
+        return f"{open_ones}the units of the SBML file do not fit: {err.message}"
     return ""
+
+
+def _left_open(written: ModelText, quantities: Quantities, units: ReadingUnits) -> str:
+    """Return which units the file leaves open, or has and a model file does not know; those are "1"."""
+    course = written.course
+    keys = {*(one.key for one in course.parameters), *course.outputs, *(state.key for state in course.states)}
+    names = [written.names[one.key] for one in quantities if one.key in keys and one.unit is None]
+    said = []
+    if units.unsaid:
+        said.append("has units that a model file does not know: " + _some([repr(unit) for unit in units.unsaid]))
+    if names:
+        said.append(f"leaves open the units of {_some(names)}")
+    return f"the SBML file {' and '.join(said)}" if said else ""
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(names[:_MOST_SHOWN]) + more
 
 
 def _give_units(model: Any, quantities: Quantities) -> ReadingUnits:
@@ -126,6 +153,16 @@ def _give_units(model: Any, quantities: Quantities) -> ReadingUnits:
             else:
                 one.unit = units.named(model.getParameter(one.key).getUnits())
     return units
+
+
+def _give_units_to_definitions(written: ModelText, quantities: Quantities) -> None:
+    """Give definitions whose unit the file leaves open that of their expression, where it fits."""
+    unchecked = read_specification(written.write(unit_check_reason="not yet"))
+    with contextlib.suppress(ModelFileError):  # what does not fit is told as the reason why it is not checked
+        for key, unit in definition_units(unchecked).items():
+            for one in quantities:
+                if one.unit is None and written.names.get(one.key) == key:
+                    one.unit = unit
 
 
 def _source(model: Any, where: Path, units: ReadingUnits, quantities: Quantities) -> Source:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..specification import RESERVED
-from .course import Course
+from .contents import Course
 from .quantities import Quantities, Quantity
 from .trees import TIME, ast, lowered, name, substituted, text_of
 

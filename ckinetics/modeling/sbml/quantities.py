@@ -94,6 +94,7 @@ class _Collector:
         self.free: set[str] = set()  # species that no reaction changes
         self.home: dict[str, str] = {}
         self.reacting: set[str] = set()
+        self.terms: dict[str, list[ast.expr]] = {}  # of the rates of species
 
     def collect(self) -> Quantities:
         model = self.model
@@ -119,6 +120,8 @@ class _Collector:
         self._initial_assignments()
         for reaction in model.getListOfReactions():
             self._reaction(reaction, laws[reaction.getId()])
+        for key, terms in self.terms.items():
+            self.found[key].rate = total(terms)
         self._concentrations_in_moving_volumes()
         if model.getNumConstraints():
             self.found.dropped.append(f"{model.getNumConstraints()} constraint(s), which do not change the course")
@@ -157,8 +160,8 @@ class _Collector:
             return
         if not abs(given) < float("inf"):
             self.refuse(f"species '{one.key}' starts at {given}, which is no number: give a finite one")
-        size = self.found[home].value
-        if is_amount == amount or given == 0 or (size == 1 and self.found[home].constant):
+        fixed = self.found[home].constant and self.model.getInitialAssignmentBySymbol(home) is None
+        if is_amount == amount or given == 0 or (fixed and self.found[home].value == 1):
             one.value = given
         else:
             one.initial = binary(ast.Mult() if amount else ast.Div(), number(given), name(home))
@@ -250,9 +253,7 @@ class _Collector:
                     term = binary(ast.Mult(), name(factor), term)
                 if key not in self.amounts:
                     term = without_factor(term, self.home[key])
-                one = self.found[key]
-                term = term if sign > 0 else negative(term)
-                one.rate = term if one.rate is None else total([one.rate, term])
+                self.terms.setdefault(key, []).append(term if sign > 0 else negative(term))
 
     def _stoichiometry(self, reference: Any, reaction: str, species: str) -> ast.expr:
         if reference.getId():

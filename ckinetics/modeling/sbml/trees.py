@@ -46,6 +46,11 @@ def _made(node: ast.expr, *parts: ast.expr) -> ast.expr:
     return node
 
 
+def size_of(tree: ast.expr) -> int:
+    """Return the number of parts of a tree."""
+    return tree.size  # type: ignore[attr-defined]
+
+
 def name(text: str) -> ast.expr:
     """Return a name."""
     return _made(ast.Name(id=text, ctx=ast.Load()))

@@ -7,7 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 from ...errors import UnitError
+from ..consistency import Checks, Quantity
 from ..dimensions import ONE, Dimension, parse_unit
+from ..faults import declared_units
+from ..places import definition
+from ..specification import Specification
 from .files import libsbml_module
 
 # A unit of a model file as SBML has it: multiplier, and powers of SBML's base units. Copies and cells are both items.
@@ -252,3 +256,26 @@ def _atoms(found: Dimension) -> list[tuple[str, Fraction]]:
         atoms += [(rest, power)] if rest != "1" else []
         atoms += [(below, -power)] if below else []
     return atoms
+
+
+def definition_units(spec: Specification) -> dict[str, str]:
+    """Return the units of definitions, which a model file does not state.
+
+    Raises
+    ------
+    ModelFileError
+        The units in one of them do not fit.
+
+    Examples
+    --------
+    >>> from ckinetics.modeling import load_model
+    >>> definition_units(load_model("kimmel2021").specification)
+    {'T': 'cells/uL', 'r_C': '1/day'}
+    """
+    named = [(*place.split("."), unit) for place, unit in declared_units(spec)]
+    names = {name: Quantity(parse_unit(unit)) for table, name, unit in named if table not in ("outputs", "derived")}
+    names["t"] = Quantity(parse_unit(spec.time_unit))
+    checks = Checks(names, "")
+    for name, text in spec.definitions.items():
+        names[name] = checks.find(text, definition(name))
+    return {name: str(names[name].unit) for name in spec.definitions if names[name].owed.is_one}
