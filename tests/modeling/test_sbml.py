@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 
 import libsbml
@@ -194,6 +195,74 @@ def test_a_small_file_has_the_course_of_its_formulas(what, tmp_path):
     ck.write_sbml(model, tmp_path / "again.xml")
     again = read_model(ck.read_sbml(tmp_path / "again.xml"), name="again")
     same_course(again, times, expected, below=0.0, rtol=1e-7)
+
+
+# Files that are not in the folder, written from the equations of their papers; what is known of their courses is.
+HANSON = {
+    "time": "h",
+    "species": {
+        key: {"concentration": value}
+        for key, value in {"C_m": 10, "C_e": 10, "H_m": 10, "H_e": 10, "L": 1600, "Inflam": 140, "B": 300}.items()
+    },
+    "constants": {
+        **{"n": 6, "r1": 0.003, "r2": 0.1, "r3": 0.1, "r4": 0.1, "d1": 2e-4, "d2": 1.5, "d3": 0.004, "d4": 0.004},
+        **{"d5": 2e-4, "p0": 200, "p1": 0.002, "p2": 0.4, "a1": 4e-7, "a2": 2, "a3": 8e-5, "b": 800, "l": 1600},
+        **{"k": 4800, "D": 0},
+    },
+    "parameters": {"G": None, "Q": None},
+    "assignments": {
+        "G": "Inflam^2/(Inflam^2 + b^2)",
+        "Q": "piecewise(1 - (B + C_e + C_m + H_e + H_m + L)/l, B + C_e + C_m + H_e + H_m + L <= l, 0)",
+    },
+    "reactions": {
+        "grow": ("-> B", "cell*r1*B*(1 - B/k)"),
+        "kill": ("B ->", "cell*d1*B*C_e"),
+        "inflame": ("-> Inflam", "cell*(p0 + p1*B*(C_e + H_e))"),
+        "calm": ("Inflam ->", "cell*(d2*Inflam + D)"),
+        "call": ("C_m -> 64 C_e", "cell*a1*B*C_m*G*(1 + a2*H_e)"),
+        "die": ("C_e ->", "cell*d3*C_e"),
+        "fill": ("-> C_m", "cell*r2*C_m*Q"),
+        "help": ("H_m -> 64 H_e", "cell*a3*B*H_m*G"),
+        "leave": ("H_e ->", "cell*d4*H_e"),
+        "refill": ("-> H_m", "cell*r3*H_m*Q"),
+        "others": ("-> L", "cell*(p2 + r4*L*Q)"),
+        "lose": ("L ->", "cell*d5*L"),
+    },
+}
+RAJI = {
+    "species": {"Ct": {"concentration": 0}, "Cm": {"concentration": 0}, "T": {"concentration": 3e6}},
+    "constants": {
+        **{"phi": 0.83, "rho": 0.8300536, "eps": 1.59795, "theta": 2.3e-4, "alpha": 1.248506e-8, "mu": 6.89e-7},
+        **{"r": 0.5071721, "b": 0, "gamma": 3.365388e-8},
+    },
+    "reactions": {
+        "recall": ("Cm -> Ct", "cell*theta*T*Cm"),
+        "expand": ("-> Ct", "cell*phi*Ct"),
+        "die": ("Ct ->", "cell*(rho*Ct + alpha*T*Ct)"),
+        "remember": ("-> Cm", "cell*eps*Ct"),
+        "forget": ("Cm ->", "cell*mu*Cm"),
+        "grow": ("-> T", "cell*r*T*(1 - b*T)"),
+        "kill": ("T ->", "cell*gamma*Ct*T"),
+    },
+    "events": {"dose": {"trigger": "time >= 7", "sets": {"Ct": "1e7"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "unit", "until"), [("BIOMD0000000837", HANSON, "h", 240), ("BIOMD0000001020", RAJI, "day", 60)]
+)
+def test_extremes_that_others_computed(name, parts, unit, until, shared_data, tmp_path):
+    known = json.loads((shared_data / "models" / "sbml" / "reference_summary.json").read_text())[name]
+    model = imported(tmp_path, sbml(**parts))
+    assert model.specification.time_unit == unit
+    times = np.linspace(0.0, until, 10 * until + 1)
+    for key, one in known.items():
+        course = model.evaluate(times, output=key, rtol=1e-8)
+        assert course.max() == pytest.approx(one["max"], rel=1e-6)
+        assert times[course.argmax()] == pytest.approx(one["tmax"])
+        if one["min"] > 1e-6 * one["max"]:
+            assert course.min() == pytest.approx(one["min"], rel=1e-6)
+            assert course[-1] == pytest.approx(one["end"], rel=1e-6)
 
 
 @pytest.mark.parametrize(("level", "version"), [(2, 1), (2, 2), (2, 3), (2, 4), (2, 5), (3, 1), (3, 2)])
