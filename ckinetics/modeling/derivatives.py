@@ -87,18 +87,31 @@ class SymbolicModel:
         return tuple(dict.fromkeys(names[end] for end in ends if end in names))
 
 
-def _check_scaling(
-    spec: Specification, phases: tuple[SymbolicPhase, ...], parameters: dict[str, sympy.Symbol], file: str
-) -> None:
-    """Hold each output to the parameters that it says it is proportional to (Euler's identity)."""
+def _check_scaling(spec: Specification, symbolic: SymbolicModel, file: str) -> None:
+    """Hold each output to the parameters that it says it is proportional to (Euler's identity).
+
+    Without a closed form all states must be in proportion to them too, and so their rates, initial and new values.
+    """
     for name, output in spec.outputs.items():
-        for phase in phases if output.scales_with else ():
-            curve = phase.closed_form[name]
-            moved = sum(parameters[p] * sympy.diff(curve, parameters[p]) for p in output.scales_with)
-            if not _vanishes(moved - curve, curve, spec, parameters):
+        if not output.scales_with:
+            continue
+        scaled = [symbolic.parameters[parameter] for parameter in output.scales_with]
+        if output.closed_form is not None:
+            curves = {f"in phase '{phase.name}' the closed form": phase.closed_form[name] for phase in symbolic.phases}
+        else:
+            scaled += list(symbolic.states.values())
+            curves = {"the output": symbolic.outputs[name]}
+            curves |= {f"the initial value of '{state}'": value for state, value in symbolic.initial.items()}
+            for phase in symbolic.phases:
+                curves |= {f"in phase '{phase.name}' the rate of '{at}'": rate for at, rate in phase.equations.items()}
+                curves |= {f"in phase '{phase.name}' the new value of '{at}'": to for at, to in phase.reset.items()}
+        for what, curve in curves.items():
+            moved = sum(symbol * sympy.diff(curve, symbol) for symbol in scaled)
+            if curve != 0 and not _vanishes(moved - curve, curve, spec, symbolic.parameters):
+                both = "" if output.closed_form is not None else " and all states"
                 raise ModelFileError(
-                    f"table [outputs.{name}], key 'scales_with': in phase '{phase.name}' the closed form is not "
-                    f"proportional to {', '.join(output.scales_with)}: correct the list or leave it out",
+                    f"table [outputs.{name}], key 'scales_with': {what} is not "
+                    f"proportional to {', '.join(output.scales_with)}{both}: correct the list or leave it out",
                     file=file or None,
                 )
 
@@ -204,7 +217,6 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     constant, varying = names.constant, names.varying
     with_amounts = {**constant, **names.amounts}
     phases = tuple(_symbolic_phase(phase, names) for phase in spec.phases)
-    _check_scaling(spec, phases, names.parameters, file)
     equivalent = []
     for number, entry in enumerate(spec.equivalent, start=1):
         for name in entry.values:
@@ -236,6 +248,7 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
         },
         features=names.features,
     )
+    _check_scaling(spec, symbolic, file)
     _check_ends(spec, symbolic, file)
     return symbolic
 

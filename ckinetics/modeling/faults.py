@@ -134,8 +134,6 @@ def _output_faults(spec: Specification) -> Iterator[str]:
             if parameter not in spec.parameters:
                 near = suggestion(parameter, spec.parameters)
                 yield f"{place}, key 'scales_with': '{parameter}' is not a parameter{near}"
-        if output.scales_with and output.closed_form is None:
-            yield f"{place}, key 'scales_with': needs a closed_form to be checked against"
         if output.residual:
             yield from _residual_faults(output.residual, place)
 

@@ -191,7 +191,7 @@ class Output(_Table):
     """Something observed: an expression of the states, and its closed form per phase where there is one.
 
     `scales_with` names parameters that the output is proportional to: the output then takes the unit of the
-    data, and they with it. It is checked against the closed form.
+    data, and they with it. It is checked against the closed form, or else against the equations.
     """
 
     unit: str
