@@ -97,6 +97,8 @@ def check_lines(model: Model, found: ModelCheck) -> list[str]:
         mark = "passed" if example["passed"] else "FAILED"
         line = f"{mark}: {example['title'] or 'untitled'}: error {example['error']:.2g}, tolerance"
         lines += wrapped(f"{line} {example['tolerance']:g}; {example['source']}", "  ", hang=4)
+        if not example["passed"]:
+            lines += wrapped(f"line {example['line']}: {example['worst']}", "    ", hang=4)
     for one in found.closed_forms:
         verdict = "agrees with" if one.agrees else "DIFFERS FROM"
         lines += wrapped(

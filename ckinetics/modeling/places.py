@@ -102,14 +102,20 @@ def with_line(error: ModelFileError, text: str) -> ModelFileError:
     match = _PLACE.match(error.message)
     if not match or not match[0]:
         return error
-    line = _line_of(text, match[1] or "", match[2] or "")
+    line = line_of(text, match[1] or "", match[2] or "")
     if line is None:
         return error
     return ModelFileError(f"line {line}, {error.message}", file=error.file)
 
 
-def _line_of(text: str, table: str, key: str) -> int | None:
-    """Return the line of a key, else that of its table."""
+def line_of(text: str, table: str, key: str) -> int | None:
+    r"""Return the line of a key, else that of its table, else None.
+
+    Examples
+    --------
+    >>> line_of("a = 1\n[[example]]\nb = 2", "[[example]] 1", "b")
+    3
+    """
     lines = _lines(text)
     parts = key.split(".")
     for end in range(len(parts), 0, -1):
@@ -117,7 +123,7 @@ def _line_of(text: str, table: str, key: str) -> int | None:
         if found is not None:
             return found
     if len(parts) > 1 and table.endswith("]") and (f"{table[:-1]}.{parts[0]}]", "") in lines:
-        return _line_of(text, f"{table[:-1]}.{parts[0]}]", ".".join(parts[1:]))
+        return line_of(text, f"{table[:-1]}.{parts[0]}]", ".".join(parts[1:]))
     own = f"{table[:-1]}.{key}" if table else f"[{key}"  # a table of its own
     for (name, _), line in lines.items():
         if key and name.lstrip("[").startswith((f"{own[1:]}]", f"{own[1:]}.")):
