@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -15,16 +16,22 @@ _OPTION = typer.Option
 
 
 def models(
-    name: Annotated[str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check.")] = "",
-    checked: Annotated[str, typer.Argument(help="After check: a model's name, or the path of a file.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check, or the word page.")
+    ] = "",
+    checked: Annotated[
+        str, typer.Argument(help="After check: a model's name, the path of a file, or all for the whole library.")
+    ] = "",
     text: Annotated[bool, _OPTION("--text", help="Show the file as it is.")] = False,
     points: Annotated[int, _OPTION(min=1, help="Of check: random points at which identifiability is judged.")] = 5,
     seed: Annotated[int, _OPTION(min=0, help="Of check: their seed.")] = 0,
+    out: Annotated[Path, _OPTION("--out", help="Of page: the folder to write the page to.")] = Path("model-library"),
 ) -> None:
-    """List the models; show one; check a model file.
+    """List the models; show one; check a model file, or the whole library; write the library as a page.
 
     Checking validates the file, runs its examples, compares closed forms with the integrated equations, and reports
-    which parameters the outputs can tell apart.
+    which parameters the outputs can tell apart. A file that cannot be read is told with every fault that was found, and
+    its line.
 
     Exit codes: 0 everything went well; 1 the file is faulty or does not keep what it says; 2 the command was used
     wrongly.
@@ -34,6 +41,8 @@ def models(
     try:
         if name == "check":
             _check(checked, points, seed)
+        elif name == "page" and not checked:
+            _page(out)
         elif checked:
             raise InputError(f"'{name} {checked}' is not understood: write 'check {checked}', or one name to show")
         elif name:
@@ -70,16 +79,25 @@ def _show(name: str, *, text: bool) -> None:
 
 def _check(name: str, points: int, seed: int) -> None:
     from ..errors import InputError
-    from ..modeling import load_model
+    from ..modeling import list_models, load_model
     from ..modeling.checking import check_model
 
     if not name:
-        raise InputError("check needs a model's name or the path of a file: ckinetics models check FILE")
-    model = load_model(name)
-    found = check_model(model, points=points, seed=seed)
-    _echo(check_lines(model, found))
-    if not found.passed:
+        raise InputError("check needs a model's name, the path of a file, or all: ckinetics models check FILE")
+    passed = True
+    for one in list_models() if name == "all" else [name]:
+        model = load_model(one)
+        found = check_model(model, points=points, seed=seed)
+        _echo([*check_lines(model, found), *([""] if name == "all" else [])])
+        passed = passed and found.passed
+    if not passed:
         raise typer.Exit(1)
+
+
+def _page(out: Path) -> None:
+    from ..reporting.library_page import write_library_page
+
+    _echo([str(write_library_page(out))])
 
 
 def check_lines(model: Model, found: ModelCheck) -> list[str]:
@@ -108,7 +126,8 @@ def check_lines(model: Model, found: ModelCheck) -> list[str]:
     steps = ", ".join(f"{count} steps with {method}" for method, count in found.steps.items())
     lines += wrapped(f"integration: {model.method} suits it ({steps} at the file's values)")
     if found.identifiability is not None:
-        lines.append("structural identifiability (local)")
+        given = f", with {', '.join(found.inputs)} as in an example" if found.inputs else ""
+        lines.append(f"structural identifiability (local{given})")
         for name in found.identifiability["observed"].values:
             judged = found.identifiability.sel(observed=name)
             rank, size = int(judged["rank"]), judged.sizes["parameter"]
@@ -144,5 +163,10 @@ def _echo(lines: list[str]) -> None:
 
 
 def _stop(err: Exception, code: int) -> NoReturn:
+    from ..errors import ModelFileError
+
     typer.echo(f"ckinetics: {err}", err=True)
+    if isinstance(err, ModelFileError):
+        for fault in err.others:
+            typer.echo(f"ckinetics: {ModelFileError(fault, file=err.file)}", err=True)
     raise typer.Exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from .events import Events
 from .expressions import names_in, syntax_tree, unparsed
 from .identifiability import horizon, identifiability
 from .library import Model, check_examples
@@ -100,11 +101,11 @@ def check_model(model: Model, *, points: int = 5, seed: int = 0) -> ModelCheck:
     except InputError as err:
         problems.append(f"the closed form cannot be compared: {err}")
     steps = {}
+    given = fullest_inputs(model.specification)
     for method in ("rodas5p", "tsit5"):
-        code, steps[method] = _steps(model, method)
+        code, steps[method] = _steps(model, method, given)
         if code is not Outcome.solved and method == model.method:
             problems.append(f"with {method}, which would be chosen, {code.sentence}")
-    given = fullest_inputs(model.specification)
     try:
         found = identifiability(model, points=points, seed=seed, inputs=given)
     except InputError as err:
@@ -197,8 +198,10 @@ def compare_closed_form(model: Model, output: str) -> ClosedForm:
     return ClosedForm(output, worst.difference, worst.time, count)
 
 
-def _steps(model: Model, method: str) -> tuple[Outcome, int]:
-    theta, _ = model.natural_parameters(None)
+def _steps(model: Model, method: str, inputs: dict[str, Any]) -> tuple[Outcome, int]:
+    theta, _ = model.natural_parameters(None, inputs)
     times = np.linspace(0.0, horizon(model), 30)[None, :]
-    found = solve(model, times, theta[None, :], outputs=[next(iter(model.specification.outputs))], method=method)
+    outputs = [next(iter(model.specification.outputs))]
+    events = Events.of_inputs(model, 1, inputs)
+    found = solve(model, times, theta[None, :], outputs=outputs, events=events, method=method)
     return Outcome(int(found.codes[0])), int(found.steps[0])

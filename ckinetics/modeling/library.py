@@ -319,8 +319,9 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
         raise InputError(f"the model file cannot be read: {err.strerror or err}", file=path) from None
     model = read_model(text, name=path.stem, file=path.name)
     if path.resolve().parent == model_folder():
-        for fault in library_faults(model.specification):
-            raise with_line(ModelFileError(fault, file=path.name), text)
+        faults = library_faults(model.specification)
+        if faults:
+            raise with_line(ModelFileError.of_faults(faults, file=path.name), text)
     return model
 
 

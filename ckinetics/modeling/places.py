@@ -91,7 +91,7 @@ def equivalent_value(number: int, parameter: str) -> Place:
 
 
 def with_line(error: ModelFileError, text: str) -> ModelFileError:
-    r"""Return the error with the line that it is about in front of its message, where that is found.
+    r"""Return the error with the line that it is about in front of each message, where that is found.
 
     Examples
     --------
@@ -99,13 +99,15 @@ def with_line(error: ModelFileError, text: str) -> ModelFileError:
     >>> str(with_line(error, "title = 'x'\n[states.E]\nlabel = 'y'"))
     "mine.toml: line 2, table [states.E], key 'unit': is missing"
     """
-    match = _PLACE.match(error.message)
-    if not match or not match[0]:
-        return error
-    line = line_of(text, match[1] or "", match[2] or "")
-    if line is None:
-        return error
-    return ModelFileError(f"line {line}, {error.message}", file=error.file)
+    return ModelFileError.of_faults(
+        [_lined(fault, text) for fault in (error.message, *error.others)], file=error.file
+    )
+
+
+def _lined(fault: str, text: str) -> str:
+    match = _PLACE.match(fault)
+    line = line_of(text, match[1] or "", match[2] or "") if match and match[0] else None
+    return fault if line is None else f"line {line}, {fault}"
 
 
 def line_of(text: str, table: str, key: str) -> int | None:

@@ -74,6 +74,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Equations:
+    """Equations below a title: left and right sides, the insides of MathML elements (already escaped)."""
+
+    title: str
+    rows: Sequence[tuple[str, str]]
+    kind: str = "equations"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A figure: its SVG as a data URI, what it shows for those who cannot see it, and a caption."""
 
