@@ -166,7 +166,7 @@ def _wrong_input(entry: Input, given: Any) -> str:
     """Return what is wrong with what an example gives to an input, or ""."""
     if entry.kind == "constant":
         return "" if _is_number(given) else f"is {reprlib.repr(given)}: a constant of the patient is one number"
-    pairs = given if isinstance(given, list) else [None]
+    pairs: list[Any] = given if isinstance(given, list) else [None]
     if not pairs or not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in pairs):
         return f"is {reprlib.repr(given)}: give pairs of time and value, such as [[0.0, 1.0]]"
     if any(time < 0 for time, _ in pairs):

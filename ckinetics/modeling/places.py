@@ -99,9 +99,7 @@ def with_line(error: ModelFileError, text: str) -> ModelFileError:
     >>> str(with_line(error, "title = 'x'\n[states.E]\nlabel = 'y'"))
     "mine.toml: line 2, table [states.E], key 'unit': is missing"
     """
-    return ModelFileError.of_faults(
-        [_lined(fault, text) for fault in (error.message, *error.others)], file=error.file
-    )
+    return ModelFileError.of_faults([_lined(fault, text) for fault in (error.message, *error.others)], file=error.file)
 
 
 def _lined(fault: str, text: str) -> str:

@@ -41,10 +41,11 @@ class Definitions:
 
 @dataclass(frozen=True)
 class Code:
-    """Text shown as it is, behind a title that opens it."""
+    """Text shown as it is, behind a title that opens it; `folded` hides it at first."""
 
     title: str
     text: str
+    folded: bool = False
     kind: str = "code"
 
 

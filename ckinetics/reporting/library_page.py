@@ -1,4 +1,4 @@
-"""The library of models as one HTML page: equations, parameters with their trust, a figure of each course, its sources."""
+"""The library of models as one HTML page: equations, parameters with their trust, a figure of each course, sources."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def model_section(model: Model) -> Section:
     """Return everything that the page says of a model."""
     spec = model.specification
     reference = spec.reference.text + (f", doi:{spec.reference.doi}" if spec.reference.doi else "")
-    blocks: list[Any] = [Definitions([("Model", model.name), ("Source", reference), ("Time", f"in {spec.time_unit}")])]
+    blocks: list[Any] = [Definitions([("Model", model.name), ("Source", reference), ("Unit of time", spec.time_unit)])]
     blocks += [Paragraph(" ".join(part.split())) for part in spec.notes.strip().split("\n\n") if part.strip()]
     if spec.unit_check == "none":
         blocks.append(Paragraph(f"The units of this model are not checked: {spec.unit_check_reason}", important=True))
@@ -84,7 +84,7 @@ def model_section(model: Model) -> Section:
     blocks += [Heading("Equations"), *_equations(model), Heading("Parameters"), _parameters(model), *_further(model)]
     blocks += [Heading("Verified"), Definitions([(one.what, f"against {one.against}") for one in spec.verified])]
     blocks += [_examples(model)] if spec.example else []
-    blocks.append(Code("Model file", model.text))
+    blocks.append(Code("Model file", model.text, folded=True))
     return Section(model.name, spec.title, blocks)
 
 
@@ -94,24 +94,32 @@ def _equations(model: Model) -> list[Equations]:
     if spec.definitions:
         rows = [(mathml_name(name), mathml(text)) for name, text in spec.definitions.items()]
         blocks.append(Equations("Definitions", rows))
-    starts = [(f"{mathml_name(name)}<mo>(</mo><mn>0</mn><mo>)</mo>", mathml(s.initial)) for name, s in spec.states.items()]
-    blocks.append(Equations("At t = 0", starts))
+    starts = [(mathml_name(name), mathml(state.initial)) for name, state in spec.states.items()]
+    blocks.append(Equations("States at t = 0", starts))
     for number, phase in enumerate(spec.phases):
-        title = "Rates" if len(spec.phases) == 1 else span_of_phase(spec.phases, number).capitalize()
-        rows = [(f"<mtext>at its start </mtext>{mathml_name(name)}", mathml(text)) for name, text in phase.reset.items()]
+        title = "Rates" if len(spec.phases) == 1 else _sentence(span_of_phase(spec.phases, number))
+        rows = [
+            (f"<mtext>at its start </mtext>{mathml_name(name)}", mathml(text)) for name, text in phase.reset.items()
+        ]
         rows += [(mathml_rate(name), mathml(phase.equations[name])) for name in spec.states]
         blocks.append(Equations(title, rows))
     outputs = [(mathml_name(name), mathml(output.expression)) for name, output in spec.outputs.items()]
     blocks.append(Equations("Outputs", outputs))
     for name, output in spec.outputs.items():
         if output.closed_form:
-            closed = [(f"{mathml_name(name)}<mtext>, {phase}</mtext>", mathml(t)) for phase, t in output.closed_form.items()]
+            closed = [
+                (f"{mathml_name(name)}<mtext>, {phase}</mtext>", mathml(t)) for phase, t in output.closed_form.items()
+            ]
             blocks.append(Equations("Closed form, per phase", closed))
     return blocks
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _parameters(model: Model) -> Table:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, p in model.parameters.items():
         bounds = f"{p.bounds[0]:g} to {p.bounds[1]:g}"
         rows.append((name, f"{p.value:.6g}", p.unit, p.label, p.transform, bounds, random_effect(p), p.trust))
@@ -119,7 +127,9 @@ def _parameters(model: Model) -> Table:
         if entry.residual:
             r = entry.residual
             label = f"residual error of {output}, {r.kind}"
-            rows.append((r.parameter, f"{r.value:.6g}", "1", label, "", f"{r.bounds[0]:g} to {r.bounds[1]:g}", "", r.trust))
+            rows.append(
+                (r.parameter, f"{r.value:.6g}", "1", label, "", f"{r.bounds[0]:g} to {r.bounds[1]:g}", "", r.trust)
+            )
     used = {row[-1] for row in rows}
     return Table(
         f"Parameters of {model.name}",
@@ -136,17 +146,17 @@ def _further(model: Model) -> list[Table]:
     tables = [Table("States", ("name", "unit", "what it is"), [(n, s.unit, s.label) for n, s in spec.states.items()])]
     if spec.constants:
         constants = [(n, f"{c.value:.6g}", c.unit, c.label, c.trust or "") for n, c in spec.constants.items()]
-        columns = ("name", "value", "unit", "what it is", "trust")
-        tables.append(Table("Constants", columns, constants, numeric=frozenset({1})))
+        valued = ("name", "value", "unit", "what it is", "trust")
+        tables.append(Table("Constants", valued, constants, numeric=frozenset({1})))
     if spec.inputs:
         inputs = [(n, i.kind, f"{i.value:.6g}", i.unit, i.label) for n, i in spec.inputs.items()]
-        columns = ("name", "kind", "value", "unit", "what it is")
-        tables.append(Table("Inputs", columns, inputs, numeric=frozenset({2})))
+        kinds = ("name", "kind", "value", "unit", "what it is")
+        tables.append(Table("Inputs", kinds, inputs, numeric=frozenset({2})))
     if spec.derived:
         values = model.derive()
         derived = [(n, f"{float(values[n]):.6g}", d.unit, d.label) for n, d in spec.derived.items()]
-        columns = ("name", "value", "unit", "what it is")
-        tables.append(Table("Derived quantities, at these values", columns, derived, numeric=frozenset({1})))
+        named = ("name", "value", "unit", "what it is")
+        tables.append(Table("Derived quantities, at these values", named, derived, numeric=frozenset({1})))
     return tables
 
 

@@ -30,7 +30,7 @@ _GREEK = {
 }
 _COMPARISONS: dict[type, str] = {ast.Lt: "&lt;", ast.LtE: "≤", ast.Gt: "&gt;", ast.GtE: "≥"}
 # How tightly an operator binds.
-_SUM, _PRODUCT, _SIGN, _POWER, _ATOM = 1, 2, 3, 4, 5
+_SUM, _SIGN, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4, 5
 
 
 def mathml(expression: str) -> str:
@@ -49,7 +49,7 @@ def mathml(expression: str) -> str:
     Examples
     --------
     >>> mathml("-k_E*E")
-    '<mrow><mo>−</mo><msub><mi>k</mi><mi>E</mi></msub><mo>⁢</mo><mi>E</mi></mrow>'
+    '<mrow><mo>−</mo><msub><mi>k</mi><mi>E</mi></msub><mo>·</mo><mi>E</mi></mrow>'
     """
     return _set(syntax_tree(expression), 0)
 
@@ -82,7 +82,8 @@ def _row(*parts: str) -> str:
 
 
 def _in_brackets(text: str) -> str:
-    return _row("<mo>(</mo>", text, "<mo>)</mo>")
+    tall = "" if any(tag in text for tag in ("<mfrac", "<mtable", "<msup")) else ' stretchy="false"'
+    return _row(f"<mo{tall}>(</mo>", text, f"<mo{tall}>)</mo>")
 
 
 def _set(node: ast.AST, around: int) -> str:
@@ -94,20 +95,24 @@ def _set(node: ast.AST, around: int) -> str:
 def _bound(node: ast.AST) -> tuple[str, int]:
     """Return a node, and how tightly it binds."""
     match node:
-        case ast.Constant(value=value):
+        case ast.Constant(value=int() | float() as value):
             return _number(float(value)), _ATOM
         case ast.Name(id=name):
             return mathml_name(plain_name(name)), _ATOM
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _row("<mo>−</mo>", _inner(operand, _PRODUCT)), _SUM
+            return _row("<mo>−</mo>", _inner(operand, _PRODUCT)), _SIGN
         case ast.UnaryOp(operand=operand):
             return _bound(operand)
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
             sign = "+" if isinstance(op, ast.Add) else "−"
-            behind = _set(right, _SUM if isinstance(op, ast.Add) else _PRODUCT)
+            behind, binds = _bound(right)
+            if binds == _SIGN or (binds == _SUM and sign == "−"):
+                behind = _in_brackets(behind)
             return _row(_inner(left, _SUM), f"<mo>{sign}</mo>", behind), _SUM
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _row(_inner(left, _PRODUCT), _times(right), _inner(right, _PRODUCT)), _PRODUCT
+            first = min(_bound(left)[1], _PRODUCT)  # a sign in front is that of the whole product
+            row = _row(_inner(left, _SIGN), "<mo>·</mo>", _inner(right, _PRODUCT))
+            return row, _SIGN if first == _SIGN else _PRODUCT
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             return f"<mfrac>{_set(left, 0)}{_set(right, 0)}</mfrac>", _PRODUCT
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
@@ -135,14 +140,6 @@ def _one_row(text: str) -> bool:
     return False
 
 
-def _times(right: ast.AST) -> str:
-    """Return the sign between factors: none is seen, but before a number a dot."""
-    first = right
-    while isinstance(first, ast.BinOp):
-        first = first.left
-    return "<mo>·</mo>" if isinstance(first, ast.Constant) else "<mo>⁢</mo>"
-
-
 def _number(value: float) -> str:
     digits, _, exponent = f"{value:.10g}".partition("e")
     if not exponent:
@@ -166,12 +163,12 @@ def _called(name: str, args: list[ast.expr]) -> tuple[str, int]:
         return f"<mfrac>{above}{_row(half, '<mo>+</mo>', above)}</mfrac>", _PRODUCT
     if name == "where":
         condition, yes, no = inside
-        rows = ((yes, f"<mtext>if </mtext>{condition}"), (no, "<mtext>else</mtext>"))
+        rows = ((yes, f"<mtext>if </mtext>{condition}"), (no, "<mtext>else</mtext>"))
         cells = "".join(f"<mtr><mtd>{value}</mtd><mtd>{_row(when)}</mtd></mtr>" for value, when in rows)
         return _row("<mo>{</mo>", f'<mtable columnalign="left">{cells}</mtable>'), _ATOM
     if name == "expm1":
         return _row(f"<msup><mi>e</mi>{inside[0]}</msup>", "<mo>−</mo><mn>1</mn>"), _SUM
     if name == "log1p":
-        return _row("<mi>ln</mi>", _in_brackets(f"<mn>1</mn><mo>+</mo>{inside[0]}")), _ATOM
+        return _row("<mi>ln</mi>", _in_brackets(f"<mn>1</mn><mo>+</mo>{inside[0]}")), _POWER
     shown = "ln" if name == "log" else name
-    return _row(f"<mi>{shown}</mi>", _in_brackets("<mo>,</mo>".join(inside))), _ATOM
+    return _row(f"<mi>{shown}</mi>", _in_brackets("<mo>,</mo>".join(inside))), _POWER

@@ -162,7 +162,9 @@ def test_chemotherapy_is_what_infusions_leave():
     expected = [peak, peak * np.exp(-0.9 * (0.5 - hours)), peak * np.exp(-0.9 * (1.0 - hours))]
     expected += [peak + peak * np.exp(-0.9)]
     expected += [expected[-1] * np.exp(-0.9 * (2.0 - hours))]
-    np.testing.assert_allclose(model.evaluate(times, inputs=given, output="chemotherapy", rtol=1e-10), expected, rtol=1e-8)
+    np.testing.assert_allclose(
+        model.evaluate(times, inputs=given, output="chemotherapy", rtol=1e-10), expected, rtol=1e-8
+    )
 
 
 def test_kirouacs_dose_enters_as_two_exponentials():
