@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..cohorts import profiles_of
 from ..errors import InputError
+from ..kernels.fit_objective import WEIGHT
 from ..kernels.optimise import NONE
 from ..modeling import Model, load_model
 from ..modeling.events import Events
@@ -214,7 +215,8 @@ def fit(
 
     counts = np.sum([s.counts for s in series], axis=0)
     codes = np.full(len(patients), int(Convergence.converged), np.int8)
-    least = 1 if prior == "file" else int(scale.free.sum()) + 1
+    told = problem.compiled_scale()[WEIGHT] > 0  # by the prior
+    least = int((scale.free & ~told).sum()) + 1
     codes[counts < least] = Convergence.too_few_samples
     codes[np.sum([s.count("quantified") for s in series], axis=0) == 0] = Convergence.no_quantified_sample
     to_fit = codes == Convergence.converged

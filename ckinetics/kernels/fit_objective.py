@@ -87,6 +87,8 @@ def predict(curve, more, scale, data, patient, u, work, n_curve):
         work.theta[n_curve + k] = data.constants[patient, k]
     more[0] = patient
     n = data.counts[patient, N_TIMES]
+    for i in range(len(work.out)):  # what a curve does not fill is no number, never that of the last one
+        work.out[i] = np.nan
     return call_curve(curve, n, data.times[patient], work.theta, work.out, work.grad, more) == 0
 
 

@@ -187,7 +187,7 @@ else:
 
         return whole(whole, whole, *arrays), generate
 
-    @numba.njit(_nrt=True, forceinline=True)
+    @numba.njit(error_model="numpy", _nrt=True, forceinline=True)
     def array_at(where: Any, shape: Any) -> Any:
         """Return the array of a shape that begins at a pointer."""
         return numba.carray(where, shape)
