@@ -65,9 +65,10 @@ class Observed:
                 return np.asarray(table[name].transpose("output", "patient", "sample").values)
             return np.asarray(table[name].transpose("patient", "sample").values[np.newaxis])
 
-        names = ("time", "level", "status", "lod", "lloq", "uloq", "predicted", "sd")
         on_log = [str(settings["residual"][name]).startswith(_ON_LOG) for name in outputs]
-        return cls(outputs, units, on_log, *map(values, names), used=values("used") == YesNo.yes)
+        names = ("time", "level", "status", "lod", "lloq", "uloq", "predicted", "sd", "used")
+        time, level, status, lod, lloq, uloq, predicted, sd, used = map(values, names)
+        return cls(outputs, units, on_log, time, level, status, lod, lloq, uloq, predicted, sd, used=used == YesNo.yes)
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,8 @@ def _named(fits: Fits) -> dict[str, xr.DataTree]:
 def _same_patients(named: Mapping[str, xr.DataTree]) -> list[xr.DataTree]:
     """Return the fits with patients in the order of the first; refuse those of other data."""
     (first_name, first), *others = named.items()
-    source, patients = (
-        str(first.attrs.get("cohort_hash", "")),
-        [str(name) for name in first.dataset["patient"].values.tolist()],
-    )
+    source = str(first.attrs.get("cohort_hash", ""))
+    patients = [str(name) for name in first.dataset["patient"].values.tolist()]
     if not source:
         raise StaleResultError(f"fit '{first_name}' does not say which data it is of: fit again")
     trees = [first]
