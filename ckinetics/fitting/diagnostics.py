@@ -71,7 +71,9 @@ def prediction_errors(fit: xr.DataTree, /, *, seed: int = 0) -> xr.Dataset:
     unknown = np.isnan(lower) | np.isnan(upper)
     lower[unknown], upper[unknown] = np.nan, np.nan
     patients = fit.dataset["patient"]
-    share = np.stack([_uniforms(seed, str(name), error[:, 0].shape) for name in patients.values.tolist()], axis=1)
+    share = np.empty(error.shape)
+    for row, name in enumerate(patients.values.tolist()):
+        share[:, row] = _uniforms(seed, str(name), (error.shape[0], error.shape[2]))
     drawn = np.where(np.isnan(error), _between(lower, upper, share), error)
     several = len(one.outputs) > 1
     dims = ("patient", "output", "sample") if several else ("patient", "sample")

@@ -108,7 +108,7 @@ def observed_predicted(fit: xr.DataTree, /, *, output: str | None = None, ax: Ax
         It is no fit, or it has no such output.
     """
     with styled():
-        ax = axes_or_new(ax, width=4.6, height=4.4)
+        ax = axes_or_new(ax, width=4.6, height=4.6)
         shown = _shown(fit, output)
         heights = np.where(shown.quantified, shown.level, np.where(shown.below, shown.lloq, shown.uloq))
         limits = log_limits(heights)
@@ -142,9 +142,10 @@ def observed_predicted(fit: xr.DataTree, /, *, output: str | None = None, ax: Ax
                         label=label, gid=label.split(" (")[0])  # fmt: skip
         outside = int(((shown.predicted < low) | (shown.predicted > high)).sum())
         if outside:
-            ax.text(0.98, 0.02, f"{outside} predictions beyond the axis are at its edge", transform=ax.transAxes,
-                    fontsize=6.5, ha="right", va="bottom", color="#444444")  # fmt: skip
-        ax.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.2)
+            words = f"{outside} at the edge\nlie beyond it"
+            ax.text(0.98, 0.02, words, transform=ax.transAxes, fontsize=6.5, ha="right", va="bottom", color="#444444")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handletextpad=0.2, borderaxespad=0.0,
+                  columnspacing=1.0)  # fmt: skip
     return ax
 
 
@@ -359,7 +360,7 @@ def _draw_errors(
         ):
             if mask.any():
                 at = np.clip(end[mask], -0.985 * reach, 0.985 * reach)
-                ax.vlines(x[mask], at, edge, color=_CENSORED, lw=0.7, alpha=0.2, zorder=1, gid=f"{marker}-lines")
+                ax.vlines(x[mask], at, edge, color=_CENSORED, lw=0.7, alpha=0.15, zorder=1, gid=f"{marker}-lines")
                 ax.plot(x[mask], at, marker, ms=4.0, mfc="white", mec=_CENSORED, mew=0.8, zorder=2, label=label,
                         gid=label.split(":")[0])  # fmt: skip
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handletextpad=0.2, borderaxespad=0.0)

@@ -319,7 +319,7 @@ def _goodness(fits: Mapping[str, xr.DataTree], cohort: str) -> Picture:
             observed_predicted(fit, ax=axes[0, column])
             prediction_errors(fit, ax=axes[1, column])
             axes[0, column].set_title(re.sub(r"\$", r"\\$", name), loc="left")
-            axes[1, column].set_title("")
+            axes[1, column].set_title("", loc="left")
             if column:
                 axes[0, column].set_ylabel("")
                 axes[1, column].set_ylabel("")

@@ -205,7 +205,7 @@ def file_name(folder: str, *words: str) -> str:
     Examples
     --------
     >>> file_name("fits", "arm A", "../my/model")
-    'fits/arm-A--my-model-9c1b9f1d.nc'
+    'fits/arm-A--my-model-6b265291.nc'
     """
     safe = "--".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-")[:40] for word in words)
     digest = hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:8]

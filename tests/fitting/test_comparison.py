@@ -268,6 +268,15 @@ def test_nothing_left_to_sum_is_no_number():
         assert summary(found)["failures"].tolist() == ["no quantified sample: 2"] * 2
 
 
+def test_a_cohort_without_patients_is_compared_to_nothing():
+    made = [made_fit((), patients=(), model=name) for name in "ab"]
+    for policy in ("drop", "disqualify", "refuse"):
+        found = compare(made, failures=policy)
+        assert float(found["n_patients"]) == 0.0
+        assert np.isnan(found["weight"]).all()
+    assert average(made).sizes["patient"] == 0
+
+
 def test_aicc_without_enough_samples_is_no_number_but_a_reason():
     small, large = made_fit(model="small", p=3), made_fit(model="large", p=N - 1)
     found = compare([small, large])
