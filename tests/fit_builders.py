@@ -134,3 +134,23 @@ def made_fit(
     names_of = np.array(patients, dtype=object)
     groups = {path: group.assign_coords(patient=("patient", names_of)) for path, group in groups.items()}
     return xr.DataTree.from_dict(groups, name="fit")
+
+
+def with_two_outputs(
+    fit: xr.DataTree, names: tuple[str, str], residual: tuple[str, str] = ("additive on log", "additive on log")
+) -> xr.DataTree:
+    """The same samples as two outputs, the second with twice the predictions."""
+    groups = {path: node.to_dataset() for path, node in ((n.path, n) for n in fit.subtree)}
+    for path in ("/predictions", "/curves"):
+        one = groups[path]
+        two = one.assign(predicted=2 * one["predicted"])
+        joined = xr.concat([one, two], "output")
+        if path == "/curves":
+            joined["time"] = one["time"]
+        joined = joined.assign_coords(output=list(names), unit=("output", ["copies/ug", "cells/uL"]))
+        groups[path] = joined
+    stated = json.loads(fit.attrs["settings"])
+    words = [IN_WORDS[kind].format(a="a", b="b") for kind in residual]
+    stated |= {"outputs": list(names), "residual": dict(zip(names, words, strict=True))}
+    groups["/"].attrs["settings"] = json.dumps(stated)
+    return xr.DataTree.from_dict(groups, name="fit")

@@ -32,7 +32,7 @@ _MODELS_A_FIGURE = 4
 
 
 @dataclass(frozen=True)
-class Compared:
+class CohortComparison:
     """One cohort: its data, the fits by the names of their models, and their comparison."""
 
     cohort: str
@@ -41,7 +41,7 @@ class Compared:
     comparison: xr.DataTree
 
 
-def joined_summary(results: Sequence[Compared]) -> pd.DataFrame:
+def joined_summary(results: Sequence[CohortComparison]) -> pd.DataFrame:
     """Return one row a cohort and model, best first, and where there are several cohorts one a model over all of them.
 
     A sum over cohorts is of those in which every model of the others has a sum; ``cohorts`` counts them.
@@ -57,7 +57,7 @@ def joined_summary(results: Sequence[Compared]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _overall(results: Sequence[Compared], frames: list[pd.DataFrame]) -> pd.DataFrame:
+def _overall(results: Sequence[CohortComparison], frames: list[pd.DataFrame]) -> pd.DataFrame:
     criterion = str(results[0].comparison.attrs["criterion"])
     models = list(dict.fromkeys(name for frame in frames for name in frame["model"].tolist()))
     whole = [
@@ -81,7 +81,7 @@ def _overall(results: Sequence[Compared], frames: list[pd.DataFrame]) -> pd.Data
     return frame.sort_values("rank", kind="stable", ignore_index=True)[list(frames[0].columns)]
 
 
-def joined_rows(results: Sequence[Compared], failed: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+def joined_rows(results: Sequence[CohortComparison], failed: Sequence[Mapping[str, str]]) -> pd.DataFrame:
     """Return the rows of `comparison_rows` of every cohort, and a row for each fit that ended in an error."""
     frames = []
     for one in results:
@@ -114,7 +114,7 @@ def comparison_sheets(
 
 def comparison_page(
     title: str,
-    results: Sequence[Compared],
+    results: Sequence[CohortComparison],
     table: pd.DataFrame,
     failed: Sequence[Mapping[str, str]],
     inputs: Sequence[Mapping[str, str]],
@@ -128,7 +128,7 @@ def comparison_page(
     ----------
     title : str
         Name of the study.
-    results : sequence of Compared
+    results : sequence of CohortComparison
         One a cohort.
     table : DataFrame
         From `joined_summary`.
@@ -148,7 +148,7 @@ def comparison_page(
 
 
 def _overview(
-    results: Sequence[Compared],
+    results: Sequence[CohortComparison],
     table: pd.DataFrame,
     failed: Sequence[Mapping[str, str]],
     inputs: Sequence[Mapping[str, str]],
@@ -182,7 +182,7 @@ def _overview(
     return Section("overview", "All cohorts", blocks)
 
 
-def _winners(results: Sequence[Compared]) -> Table:
+def _winners(results: Sequence[CohortComparison]) -> Table:
     """Return weights with a row a cohort and a column a model."""
     names = list(dict.fromkeys(name for one in results for name in one.fits))
     rows, criterion = [], str(results[0].comparison.attrs["criterion"])
@@ -202,7 +202,7 @@ def _winners(results: Sequence[Compared]) -> Table:
     )
 
 
-def _blocks(one: Compared, *, figures: bool) -> list[Any]:
+def _blocks(one: CohortComparison, *, figures: bool) -> list[Any]:
     comparison = one.comparison
     n = int(comparison.dataset["n_patients"])
     words = [f"{count(n, 'patient')} compared, {int(comparison.dataset['n_left_out'])} left out"]
@@ -288,7 +288,7 @@ def _missing(comparison: xr.DataTree) -> Table | None:
     return Table(f"Patients and models without a value of {comparison.attrs['criterion']}", head, sorted(rows))
 
 
-def _figures(one: Compared) -> list[Picture]:
+def _figures(one: CohortComparison) -> list[Picture]:
     names = list(one.fits)
     out = []
     for start in range(0, len(names), _MODELS_A_FIGURE):

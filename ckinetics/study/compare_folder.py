@@ -232,7 +232,7 @@ class _Comparing:
         self.failed_pairs: list[dict[str, str]] = []
 
     def go(self, files: list[CohortFile], names: Sequence[str], criterion: str, failures: str) -> None:
-        from ..reporting.comparison_page import Compared
+        from ..reporting.comparison_page import CohortComparison
 
         models = self._models(names)
         self.run.counts.update(cohorts=len(files), models=len(models), fitted=0, kept=0, failed=0)
@@ -257,7 +257,7 @@ class _Comparing:
             name = file_name(COMPARISONS, file.name)
             save(compared, self.run.out / name)
             self._output(name)
-            self.results.append(Compared(file.name, data, fits, compared))
+            self.results.append(CohortComparison(file.name, data, fits, compared))
         self.tell("fitting", total, total, "")
 
     def _models(self, names: Sequence[str]) -> list[Model]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import statsmodels.api as sm
 import xarray as xr
-from fit_builders import LEVELS, LLOQ, made_fit
+from fit_builders import LEVELS, LLOQ, made_fit, with_two_outputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -20,7 +18,6 @@ from ckinetics.errors import InputError, StaleResultError
 from ckinetics.fitting import Convergence, average, compare, fit
 from ckinetics.fitting.comparison import Compared
 from ckinetics.fitting.criteria import aic, aicc, bic, differences, ranks, weights
-from ckinetics.fitting.residuals import IN_WORDS
 from ckinetics.modeling import load_model
 from ckinetics.schema import Status, YesNo
 from ckinetics.simulation import simulate
@@ -525,24 +522,6 @@ def test_a_patient_without_any_fit_has_no_average():
 def test_wrong_options_of_an_average_end_in_a_sentence(options, message):
     with pytest.raises(InputError, match=message):
         average([made_fit()], **options)
-
-
-def with_two_outputs(fit, names, residual=("additive on log", "additive on log")):
-    """The same samples as two outputs, the second with twice the predictions."""
-    groups = {path: node.to_dataset() for path, node in ((n.path, n) for n in fit.subtree)}
-    for path in ("/predictions", "/curves"):
-        one = groups[path]
-        two = one.assign(predicted=2 * one["predicted"])
-        joined = xr.concat([one, two], "output")
-        if path == "/curves":
-            joined["time"] = one["time"]
-        joined = joined.assign_coords(output=list(names), unit=("output", ["copies/ug", "cells/uL"]))
-        groups[path] = joined
-    stated = json.loads(fit.attrs["settings"])
-    words = [IN_WORDS[kind].format(a="a", b="b") for kind in residual]
-    stated |= {"outputs": list(names), "residual": dict(zip(names, words, strict=True))}
-    groups["/"].attrs["settings"] = json.dumps(stated)
-    return xr.DataTree.from_dict(groups, name="fit")
 
 
 def test_several_outputs_are_compared_and_averaged():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from fit_builders import LEVELS, LLOQ, TIMES, made_fit
+from fit_builders import LEVELS, LLOQ, TIMES, made_fit, with_two_outputs
 from matplotlib.figure import Figure
 from scipy.stats import kstest, norm
 
@@ -216,6 +216,23 @@ def test_what_is_no_fit_and_unknown_outputs_are_refused(figure):
     with pytest.raises(InputError, match="the fit has no output 'cells': it has level"):
         figure(made_fit(), output="cells", ax=axes())
     assert figure(made_fit(), output="level").figure is not None
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_of_several_outputs_one_is_drawn(figure):
+    both = with_two_outputs(made_fit(), ("car", "cells"))
+    with pytest.raises(InputError, match=r"the fit has several outputs \(car, cells\): name one with output="):
+        figure(both, ax=axes())
+    drawn(figure(both, output="cells", ax=axes()))
+
+
+def test_the_output_that_is_named_is_the_one_drawn():
+    both = with_two_outputs(made_fit(ratio=2.0), ("car", "cells"))
+    for output, ratio, unit in (("car", 2.0, "copies/µg"), ("cells", 1.0, "cells/µL")):
+        ax = plot.observed_predicted(both, output=output, ax=axes())
+        x, y = named(ax, "quantified")[0].get_data()
+        assert np.sort(y)[-1] / np.sort(x)[-1] == pytest.approx(ratio)
+        assert ax.get_xlabel() == f"Predicted ({unit})"
 
 
 @pytest.mark.parametrize("figure", [plot.residuals, plot.prediction_errors])
