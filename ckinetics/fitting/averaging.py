@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.stats import norm
 
-from ..errors import InputError
+from ..errors import InputError, UnitError
 from ..modeling.options import number
 from ..modeling.suggestions import suggestion
 from ..provenance import result_attrs
@@ -230,14 +231,31 @@ def _shared(tables: list[xr.Dataset]) -> tuple[list[str], list[str], list[str], 
         for table in tables:
             known = table["quantity"].values.tolist()
             own = str(table["unit"].values[known.index(name)]) if name in known else ""
-            if own == unit:
-                factors.append(1.0)
-            elif own and kind_of(own) == kind_of(unit):
-                factors.append(conversion_factor(own, unit))
+            if (factor := _factor(own, unit)) is not None:
+                factors.append(factor)
         if len(factors) == len(tables):
             rows.append((str(name), unit, str(first["label"].values[at]), factors))
     factors_of = np.array([row[3] for row in rows]).reshape(len(rows), len(tables)).T
     return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], factors_of
+
+
+def _factor(own: str, unit: str) -> float | None:
+    """Return the factor from one unit to another, products such as "day*copies/ug" included; None where there is none.
+
+    Examples
+    --------
+    >>> _factor("day*copies/ng", "day*copies/ug"), _factor("1/day", "1/day"), _factor("day", "copies/ug")
+    (1000.0, 1.0, None)
+    """
+    if own == unit:
+        return 1.0
+    parts, others = own.split("*"), unit.split("*")
+    try:
+        if len(parts) != len(others) or any(kind_of(a) != kind_of(b) for a, b in zip(parts, others, strict=True)):
+            return None
+        return math.prod(conversion_factor(a, b) for a, b in zip(parts, others, strict=True))
+    except UnitError:  # a product of another form, such as 1/day beside 1/h
+        return None
 
 
 def _factors(common: Common) -> np.ndarray:

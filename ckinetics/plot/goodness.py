@@ -10,8 +10,6 @@ import xarray as xr
 from scipy.stats import norm
 
 from ..errors import InputError
-from ..fitting.common_data import Observed
-from ..fitting.diagnostics import prediction_errors as errors_of
 from ..schema import BLQ_STATUSES, Status
 from .style import (
     FIT_COLOUR,
@@ -55,6 +53,8 @@ class _Shown:
 def _shown(fit: xr.DataTree, output: str | None) -> _Shown:
     if not isinstance(fit, xr.DataTree) or not {"predictions", "estimates"} <= set(fit.children):
         raise InputError("the figure is of a fit: give what ckinetics.fit returned")
+    from ..fitting.common_data import Observed  # brings numba, which other figures do without
+
     one = Observed.of(fit)
     if output is None and len(one.outputs) > 1:
         raise InputError(f"the fit has several outputs ({', '.join(one.outputs)}): name one with output=")
@@ -141,8 +141,12 @@ def observed_predicted(fit: xr.DataTree, /, *, output: str | None = None, ax: Ax
                 ax.plot(x[there], limit[there], marker, ms=4.0, mfc="white", mec=_CENSORED, mew=0.8, zorder=2,
                         label=label, gid=label.split(" (")[0])  # fmt: skip
         outside = int(((shown.predicted < low) | (shown.predicted > high)).sum())
-        if outside:
-            words = f"{outside} at the edge\nlie beyond it"
+        hidden = int((known & ~(shown.level > 0)).sum())
+        words = "\n".join(
+            ([f"{outside} at the edge\nlie beyond it"] if outside else [])
+            + ([f"{hidden} of 0 or less\nnot drawn"] if hidden else [])
+        )
+        if words:
             ax.text(0.98, 0.02, words, transform=ax.transAxes, fontsize=6.5, ha="right", va="bottom", color="#444444")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handletextpad=0.2, borderaxespad=0.0,
                   columnspacing=1.0)  # fmt: skip
@@ -312,7 +316,10 @@ def prediction_errors_qq(
 
 
 def _normalised(fit: xr.DataTree, shown: _Shown, seed: int) -> tuple[np.ndarray, ...]:
-    table = errors_of(fit, seed=seed)
+    from ..fitting import diagnostics
+    from ..fitting.common_data import Observed
+
+    table = diagnostics.prediction_errors(fit, seed=seed)
     one = Observed.of(fit)
     used = one.used[shown.output] & np.isfinite(one.predicted[shown.output])
     names = ("error", "lower", "upper", "drawn")

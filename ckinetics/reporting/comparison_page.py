@@ -241,7 +241,7 @@ def _models(frame: pd.DataFrame, caption: str) -> Table:
         "failed",
         "why",
     )
-    return Table(caption, head, rows, numeric=frozenset({0, *range(2, 12)}), marked=frozenset(_best(frame)))
+    return Table(caption, head, rows, numeric=frozenset({0, *range(2, 13)}), marked=frozenset(_best(frame)))
 
 
 def _best(frame: pd.DataFrame) -> list[int]:

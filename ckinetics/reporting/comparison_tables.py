@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..fitting.comparison import Compared
 from ..schema import YesNo
 from .results import flag_words
 
+# Fits whose estimates are at a minimum; others have none, or are where the search stopped.
+AT_MINIMUM = ("converged", "converged_at_kink", "at_bound")
 CRITERIA = {"AIC": "aic", "AICc": "aicc", "BIC": "bic"}
 
 
@@ -52,15 +53,17 @@ def comparison_summary(comparison: xr.DataTree) -> pd.DataFrame:
 def _failures(comparison: xr.DataTree) -> list[str]:
     """Return, for each model, how many patients have no value and why, in few words."""
     table = comparison["patients"].to_dataset().transpose("model", "patient", ...)
-    ended, outcome = flag_words(table["convergence"]), table["outcome"].values
+    ended, outcome = flag_words(table["convergence"]), flag_words(table["outcome"])
     out = []
     for at in range(len(outcome)):
         words = []
-        for row in np.flatnonzero(outcome[at] != Compared.compared).tolist():
-            if outcome[at, row] == Compared.undefined:
+        for row in np.flatnonzero(outcome[at] != "compared").tolist():
+            if outcome[at, row] == "undefined":
                 words.append(f"too few samples for {comparison.attrs['criterion']}")
             elif "different samples" in str(table["reason"].values[at, row]):
                 words.append("other samples")
+            elif str(ended[at, row]) in AT_MINIMUM:
+                words.append("no parameter determined")
             else:
                 words.append(str(ended[at, row]).replace("_", " ") or "missing")
         out.append("; ".join(f"{word}: {count}" for word, count in Counter(words).items()))
@@ -78,6 +81,7 @@ def comparison_rows(comparison: xr.DataTree) -> pd.DataFrame:
     ended, outcome = flag_words(table["convergence"]), flag_words(table["outcome"])
     failures, names = _failures(comparison), ("minus2ll", "aic", "aicc", "bic", "delta", "weight", "rank")
     n = int(root["n_patients"])
+    own = {str(name): table[name].values for name in table.data_vars}
     rows: list[dict[str, Any]] = []
     for at, model in enumerate(root["model"].values.tolist()):
         shared = {"model": str(model), "n_parameters": int(root["n_parameters"].values[at]), "criterion": criterion}
@@ -87,14 +91,14 @@ def comparison_rows(comparison: xr.DataTree) -> pd.DataFrame:
                     "row": "patient",
                     "patient": str(patient),
                     **shared,
-                    "n_samples": int(table["n_samples"].values[at, row]),
-                    **{name: float(table[name].values[at, row]) for name in names},
-                    "in_sum": "yes" if table["in_sum"].values[row] == YesNo.yes else "no",
+                    "n_samples": int(own["n_samples"][at, row]),
+                    **{name: float(own[name][at, row]) for name in names},
+                    "in_sum": "yes" if own["in_sum"][row] == YesNo.yes else "no",
                     "n_patients": 1,
                     "convergence": str(ended[at, row]),
                     "outcome": str(outcome[at, row]),
-                    "reason": str(table["reason"].values[at, row]),
-                    "message": str(table["message"].values[at, row]),
+                    "reason": str(own["reason"][at, row]),
+                    "message": str(own["message"][at, row]),
                 }
             )
         rows.append(

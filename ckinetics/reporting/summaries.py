@@ -12,12 +12,8 @@ import xarray as xr
 from ..errors import InputError
 from ..noncompartmental import nca_summary
 from ..schema import YesNo
-from .comparison_tables import comparison_summary, is_comparison
+from .comparison_tables import AT_MINIMUM, comparison_summary, is_comparison
 from .results import flag_words, kind_of, model_name
-
-# Fits whose estimates are at a minimum; others have none, or are where the search stopped.
-AT_MINIMUM = ("converged", "converged_at_kink", "at_bound")
-
 
 # What a summary of an nca lets one choose.
 NCA_OPTIONS = ("parameters", "by", "blq", "excluded")

@@ -298,6 +298,7 @@ def test_a_curve_through_all_samples_has_no_likelihood_to_compare():
     found = compare([made_fit(model="a"), lost])
     assert np.isnan(found["patients"]["minus2ll"][1, 0])
     assert "no parameter is determined" in str(found["patients"]["reason"].values[1, 0])
+    assert summary(found)["failures"].tolist() == ["", "no parameter determined: 1"]
 
 
 def test_a_real_curve_through_all_samples_is_not_compared():
@@ -433,6 +434,16 @@ def test_an_average_by_hand():
     factor = np.exp(norm.ppf(0.975) * 13.5 / 108)
     assert float(one["upper"]) == pytest.approx(108 * factor, rel=1e-12)
     assert float(one["lower"]) == pytest.approx(108 / factor, rel=1e-12)
+
+
+def test_quantities_are_averaged_in_one_unit_or_not_at_all():
+    first = {"auc": ("day*copies/ug", 10.0, 1.0), "half_life": ("day", 2.0, 0.1), "k": ("1/day", 1.0, 0.1)}
+    other = {"auc": ("day*copies/ng", 0.01, 0.001), "half_life": ("h", 96.0, 2.4), "k": ("1/h", 1.0, 0.1)}
+    found = average([made_fit(model="a", derived=first), made_fit(model="b", derived=other)])["derived"].to_dataset()
+    assert found["quantity"].values.tolist() == ["auc", "half_life"]
+    assert found["unit"].values.tolist() == ["day*copies/ug", "day"]
+    np.testing.assert_allclose(found["value"].values, [[10.0, 3.0]] * 2, rtol=1e-12)
+    assert float(found["se"].values[0, 1]) == pytest.approx(0.5 * np.hypot(0.1, 1) + 0.5 * np.hypot(0.1, 1), rel=1e-12)
 
 
 def test_an_average_lies_between_its_models_and_se_is_no_less_than_theirs(fits):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -139,6 +142,12 @@ def test_predictions_far_below_stand_at_the_edge_and_are_counted():
     assert any(text.get_text() == "4 at the edge\nlie beyond it" for text in ax.texts)
     x = named(ax, "below LLOQ")[0].get_xdata()
     assert (x >= ax.get_xlim()[0]).all()
+
+
+def test_levels_that_a_log_axis_cannot_show_are_counted():
+    one = made_fit(residual="additive", levels=np.where(KNOWN & (LEVELS < 100), -5.0, LEVELS))
+    ax = drawn(plot.observed_predicted(one, ax=axes()))
+    assert any("2 of 0 or less\nnot drawn" in text.get_text() for text in ax.texts)
 
 
 @pytest.mark.parametrize("against", ["time", "predicted"])
@@ -332,3 +341,9 @@ def test_a_patient_without_a_curve_keeps_the_line_between_samples():
     figure = plot.individuals(panels(fits), fit=fits)
     assert not [line for line in figure.axes[1].lines if line.get_gid() == "fit-1"]
     figure.canvas.draw()
+
+
+def test_other_figures_and_reports_do_without_numba() -> None:
+    code = "import sys, ckinetics.plot, ckinetics.reporting; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
