@@ -259,6 +259,14 @@ class _Comparing:
             self._output(name)
             self.results.append(CohortComparison(file.name, data, fits, compared))
         self.tell("fitting", total, total, "")
+        self._note_leftovers()
+
+    def _note_leftovers(self) -> None:
+        """Say which results in the folder are an earlier run's, so that nobody takes them for this one's."""
+        out = self.run.out
+        there = [f"{folder}/{path.name}" for folder in (FITS, COMPARISONS) for path in (out / folder).glob("*.nc")]
+        if old := sorted(set(there) - set(self.run.outputs)):
+            self.say(f"of an earlier run, not of this one: {', '.join(old)}")
 
     def _models(self, names: Sequence[str]) -> list[Model]:
         loaded: dict[str, Model] = {}

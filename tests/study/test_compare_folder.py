@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -58,6 +59,18 @@ def copied(made, tmp_path):
     shutil.copytree(study, tmp_path / "study")
     shutil.copytree(out, tmp_path / "out")
     return tmp_path / "study", tmp_path / "out"
+
+
+@pytest.fixture
+def quick_files(monkeypatch):
+    """Pickle the results: NetCDF takes a second for each, and other tests write it."""
+
+    def keep(data, path):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(pickle.dumps(data))
+
+    monkeypatch.setattr(module, "save", keep)
+    monkeypatch.setattr(module, "load", lambda path: pickle.loads(path.read_bytes()))
 
 
 def rows(path):
@@ -261,7 +274,7 @@ def failing_fit(data, model, **options):
     raise InputError("'copies/ug' cannot be converted into 'cells/uL': they are different kinds of quantity")
 
 
-def test_fits_that_cannot_be_compared_are_a_verdict(tmp_path, monkeypatch):
+def test_fits_that_cannot_be_compared_are_a_verdict(tmp_path, monkeypatch, quick_files):
     study = tmp_path / "study"
     study.mkdir()
     save(cohort(simulate("stein2019", times=TIMES, n=2, seed=1)), study / "a.nc")
@@ -290,7 +303,7 @@ def test_nothing_that_could_be_fitted_still_ends_in_files(tmp_path):
     assert "No cohort could be fitted by any model." in (tmp_path / "out" / "comparison.html").read_text()
 
 
-def test_patients_who_could_not_be_fitted_are_told_everywhere(tmp_path, monkeypatch):
+def test_patients_who_could_not_be_fitted_are_told_everywhere(tmp_path, monkeypatch, quick_files):
     study = tmp_path / "study"
     study.mkdir()
     save(cohort(simulate("stein2019", times=TIMES, n=2, seed=1)), study / "a.nc")
@@ -315,7 +328,7 @@ def test_patients_who_could_not_be_fitted_are_told_everywhere(tmp_path, monkeypa
     assert "not converged: try more starts" in page
 
 
-def test_names_from_data_are_escaped_and_never_formulas(tmp_path, monkeypatch):
+def test_names_from_data_are_escaped_and_never_formulas(tmp_path, monkeypatch, quick_files):
     study = tmp_path / "study"
     study.mkdir()
     data = cohort(simulate("stein2019", times=TIMES, n=1, seed=1).assign_coords(patient=["=1+1<b>"]))
@@ -407,7 +420,7 @@ def test_folders_of_other_things_and_locked_ones_are_refused(made, tmp_path):
     del out
 
 
-def test_a_model_that_asks_for_a_residual_error_gets_the_one_named(copied, monkeypatch):
+def test_a_model_that_asks_for_a_residual_error_gets_the_one_named(copied, monkeypatch, quick_files):
     study, out = copied
     asked = []
 
@@ -422,6 +435,14 @@ def test_a_model_that_asks_for_a_residual_error_gets_the_one_named(copied, monke
     asked.clear()
     compare_folder(study, out=out, **QUICK, force=True)
     assert set(asked) == {("stein2019", None), ("ogasawara2021_lag", "additive on log")}
+
+
+def test_results_of_an_earlier_run_are_told_from_those_of_this_one(copied):
+    study, out = copied
+    run = compare_folder(study, out=out, **QUICK | {"models": MODELS[:1]})
+    (message,) = run.messages
+    assert message.startswith("of an earlier run, not of this one: fits/arm_a--ogasawara2021_lag-")
+    assert not [name for name in run.outputs if "ogasawara" in name]
 
 
 def test_a_dataset_of_profiles_is_a_cohort(tmp_path):
