@@ -31,6 +31,7 @@ def compare(
         str | None, _OPTION(help="Residual error of all models; default that of each file, else additive on log.")
     ] = None,
     censoring: Annotated[str, _OPTION(help="M3, 'M3 without detection', M1, M5 or M6.")] = "M3",
+    interval: Annotated[str, _OPTION(help="Intervals of the fits: t (quick), normal, profile or auto.")] = "t",
     starts: Annotated[int, _OPTION(min=1, help="Starting points of each patient.")] = 8,
     seed: Annotated[int, _OPTION(min=0, help="Seed of the starting points.")] = 0,
     threads: Annotated[int, _OPTION(min=1, help="Threads over patients; results do not depend on it.")] = 1,
@@ -52,7 +53,7 @@ def compare(
     Exit codes: 0 everything went well; 1 some cohort, model or fit failed; 2 the command was used wrongly.
     """
     options = {
-        "criterion": criterion, "failures": failures, "residual": residual, "censoring": censoring, "starts": starts,
+        "criterion": criterion, "failures": failures, "residual": residual, "censoring": censoring, "interval": interval, "starts": starts,
         "seed": seed, "threads": threads, "matrix": matrix, "unit": unit, "time_unit": time_unit, "lloq": lloq,
         "title": title, "figures": figures, "force": force,
     }  # fmt: skip

@@ -56,7 +56,7 @@ def derived_quantities(fitted: Fitted, replicates: np.ndarray | None) -> xr.Data
     with np.errstate(invalid="ignore"):
         se = np.sqrt(np.einsum("pqi,pij,pqj->pq", np.nan_to_num(slopes), covariance, np.nan_to_num(slopes)))
     se[leans | np.isnan(values) | ~np.isfinite(slopes).all(axis=2) | ~(se > 0)] = np.nan
-    reach = quantile(fitted.interval if fitted.interval != "profile" else "t", fitted.confidence, fitted.counts,
+    reach = quantile(fitted.interval if fitted.interval != "profile" else "t", fitted.confidence, fitted.n_scatter,
                      fitted.n_curve_free)[:, None] * se  # fmt: skip
     with np.errstate(over="ignore", invalid="ignore"):
         lower = np.where(positive, values * np.exp(-reach), values - reach)
@@ -107,8 +107,8 @@ def _compute(
     with np.errstate(all="ignore"):
         theta = np.ascontiguousarray(fitted.problem.natural(u)[:, : scale.n_curve])
     own = np.full((len(theta), len(model.specification.derived)), np.nan)
-    values = np.ascontiguousarray(np.concatenate([theta, fitted.constants[rows]], axis=1))
-    model.compiled.derived(values, own)
+    if model.specification.derived:
+        model.compiled.derived(np.ascontiguousarray(np.concatenate([theta, fitted.constants[rows]], axis=1)), own)
     own[np.isnan(theta).any(axis=1)] = np.nan
     if not extra:
         return own
@@ -131,24 +131,19 @@ _CURVE = {
 
 def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the quantities of `_CURVE`."""
-    problem, model = fitted.problem, fitted.problem.model
-    factor = time_factor(model)
-    grid = np.concatenate([np.linspace(0.0, _MONTH, 281), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 141)[1:]])
-    ends = np.full((len(theta), max(len(model.specification.phases) - 1, 1)), np.nan)
-    constants, events = fitted.constants[rows], fitted.events
+    problem, constants, events = fitted.problem, fitted.constants[rows], fitted.events
     if events is not None:
         events = Events(*events.arrays(rows))
-    values = np.ascontiguousarray(np.concatenate([theta, constants], axis=1))
-    model.compiled.phase_ends(values, ends)
-    ends = np.where((ends > 0) & np.isfinite(ends), ends / factor, 0.0)
-    times = np.sort(np.concatenate([np.tile(grid, (len(theta), 1)), np.minimum(ends, _HORIZON)], axis=1), axis=1)
+    factor = time_factor(problem.model)
+    ends = problem.phase_ends(theta, constants) / factor
+    times, shares = _points_of_areas(np.where((ends > 0) & (ends < _HORIZON), ends, 0.0))
     level = problem.curve(times * factor, theta, constants, events, threads=fitted.threads)[0]
     with np.errstate(all="ignore"):
-        area = _areas(times, level)
-        whole = area.sum(axis=1)
-        month = np.where(times[:, 1:] <= _MONTH, area, 0.0).sum(axis=1)
+        area = shares * level
+        month = np.where(times <= _MONTH, area, 0.0).sum(axis=1)
         rate = np.log(level[:, -2] / level[:, -1]) / (times[:, -1] - times[:, -2])
-        whole += np.where(level[:, -1] == 0.0, 0.0, np.where(rate > 0, level[:, -1] / rate, np.nan))
+        rest = np.where(level[:, -1] == 0.0, 0.0, np.where(rate > 0, level[:, -1] / rate, np.nan))
+        whole = area.sum(axis=1) + rest
         peak = np.argmax(np.nan_to_num(level, nan=-np.inf), axis=1)
         own = np.arange(len(level))
         cmax, tmax = _vertex(times, level, peak)
@@ -164,14 +159,21 @@ def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, 
     return {name: np.where(absent, np.nan, value) for name, value in found.items()}
 
 
-def _areas(times: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Return areas between neighbouring times, by the logarithmic rule where it holds: exact for exponentials."""
-    before, after = level[:, :-1], level[:, 1:]
-    step = np.diff(times, axis=1)
-    change = np.log(after / before)
-    log = (after - before) / change
-    use = (before > 0) & (after > 0) & (np.abs(change) > 1e-3)
-    return np.asarray(step * np.where(use, log, 0.5 * (before + after)))
+def _points_of_areas(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return times in ascending order and their weights in an integral, both (patient, time).
+
+    Between the ends of phases a curve is smooth, and four points of Gauss and Legendre an interval have all its digits;
+    the edges of intervals have weight 0.
+    """
+    grid = np.concatenate([np.linspace(0.0, _MONTH, 57), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 71)[1:]])
+    edges = np.sort(np.concatenate([np.tile(grid, (len(ends), 1)), ends], axis=1), axis=1)
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+    width = np.diff(edges, axis=1)[:, :, None]
+    inside = edges[:, :-1, None] + 0.5 * width * (1.0 + nodes)
+    shape = (len(ends), (edges.shape[1] - 1) * (1 + len(nodes)))
+    times = np.concatenate([edges[:, :-1, None], inside], axis=2).reshape(shape)
+    shares = np.concatenate([0.0 * width, 0.5 * width * weights], axis=2).reshape(shape)
+    return np.concatenate([times, edges[:, -1:]], axis=1), np.pad(shares, ((0, 0), (0, 1)))
 
 
 def _vertex(times: np.ndarray, level: np.ndarray, peak: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,11 @@ class Fitted:
         """(patient,) samples used, of all outputs."""
         return np.asarray(np.sum([s.counts for s in self.series], axis=0))
 
+    @functools.cached_property
+    def n_scatter(self) -> np.ndarray:
+        """(patient,) samples that tell of the size of scatter: a censored one tells next to nothing of it."""
+        return np.maximum(self.count("quantified"), 1)
+
     def count(self, kind: str) -> np.ndarray:
         """Return, per patient, how many samples of all outputs are of a kind; see `Samples.count`."""
         return np.asarray(np.sum([s.count(kind) for s in self.series], axis=0))

@@ -18,6 +18,7 @@ from ..modeling.options import number, whole_number
 from ..modeling.suggestions import suggestion
 from ..provenance import content_hash, result_attrs
 from ..simulation.inputs import read_inputs
+from ..units import kind_of
 from .codes import Convergence
 from .fitted import Fitted
 from .problem import Fits, Problem, time_factor
@@ -59,7 +60,7 @@ def fit(
     fixed: Mapping[str, float] | None = None,
     method: str = "auto",
     confidence: float = 0.95,
-    interval: str = "t",
+    interval: str = "auto",
     bootstrap: int = 0,
     threads: int = 1,
 ) -> xr.DataTree:
@@ -99,7 +100,8 @@ def fit(
         that of the copies expected at the *predicted* level, also below LLOQ. Needs `lod` of the samples.
     prior : {"none", "file"}
         "file": the random effects of the model file are a normal prior (maximum a posteriori); estimates of patients
-        with few samples are drawn to the file's values.
+        with few samples are drawn to the file's values. It says nothing of a parameter that takes the data's unit,
+        where that is of another kind than the file's.
     starts : int
         Starting points of each patient: two guesses from the data, the others a seeded design about them.
     seed : int
@@ -112,10 +114,12 @@ def fit(
         How curves are computed: by the closed form where the file has one ("auto"), or from the equations.
     confidence : float
         Level of the intervals.
-    interval : {"t", "normal", "profile"}
-        "t": from standard errors, with the quantile of t with n-p degrees of freedom and the standard error times
-        sqrt(n/(n-p)), which brings coverage near the level with few samples; "normal": neither; "profile": where the
-        profile likelihood has risen by as much, also at kinks and bounds (group ``/profiles`` shows it).
+    interval : {"auto", "profile", "t", "normal"}
+        "profile": where the profile likelihood has risen by what a quantile of t with n-p degrees of freedom allows,
+        also at kinks and bounds (group ``/profiles`` shows it); n quantified samples, p parameters of the curve. "t":
+        from standard errors, with the same quantile and the standard error times sqrt(n/(n-p)). "normal": neither,
+        which covers too little with few samples. "auto": "profile" for closed forms, "t" for equations, whose profiles
+        take as long as a hundred fits.
     bootstrap : int
         Number of parametric bootstrap replicates of each patient (0: none), refitted from its estimates; adds
         percentile intervals ``boot_lower``, ``boot_upper`` and ``boot_se``.
@@ -155,6 +159,10 @@ def fit(
     minimum on a kink is found exactly and reported (no standard error for that parameter; the others hold it there).
     Standard errors are from the observed information. The residual SD is the maximum-likelihood value, which is too
     small with few samples by about sqrt((n-p)/n); its interval covers less than it says.
+
+    Of 1000 patients of ``stein2019`` at its values (no random effects, SD 0.45, 17 samples to day 360), 95 % intervals
+    of "profile" covered the truth of each of foldx, Tmax, Cmax and alpha in 93 to 97 %, without BLQ and with an LLOQ of
+    50 (a test holds this); those of "t" leave Tmax out where it stands on a sample, in 1 of 10 patients.
 
     Examples
     --------
@@ -196,7 +204,13 @@ def fit(
     moving = {name: value for name, value in given.given.items() if name not in given.constants}
     events = None if closed else Events.of_inputs(loaded, len(patients), moving)
     used_method = "closed_form" if closed else (loaded.method if method == "auto" else method)
-    problem = Problem(loaded, list(places), errors, scale, used_method, prior == "file")
+    foreign = any(
+        kind_of(s.unit) != kind_of(loaded.specification.outputs[name].unit)
+        for s, name in zip(series, places, strict=True)
+    )
+    problem = Problem(loaded, list(places), errors, scale, used_method, prior == "file", foreign)
+    if interval == "auto":
+        interval = "profile" if problem.exact else "t"
 
     counts = np.sum([s.counts for s in series], axis=0)
     codes = np.full(len(patients), int(Convergence.converged), np.int8)
@@ -293,7 +307,7 @@ def _check_options(
     if not 0 < number("confidence", confidence) < 1:
         raise InputError(f"confidence is {confidence:g}: give a number between 0 and 1, such as 0.95")
     for name, text, known in (
-        ("interval", interval, INTERVALS),
+        ("interval", interval, ("auto", *INTERVALS)),
         ("censoring", censoring, CENSORING),
         ("assay_error", assay_error, ASSAY_ERRORS),
         ("prior", prior, PRIORS),

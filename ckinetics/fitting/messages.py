@@ -78,10 +78,7 @@ def _doubts(fitted: Fitted, row: int) -> list[str]:
 def _why(fitted: Fitted, row: int) -> str:
     """Return which phases of a patient hold no quantified sample, with their times, in brackets."""
     spec, first = fitted.problem.model.specification, fitted.series[0]
-    ends = np.full((1, max(len(spec.phases) - 1, 1)), np.inf)
-    values = np.concatenate([fitted.theta[row], fitted.constants[row]])[None]
-    fitted.problem.model.compiled.phase_ends(np.ascontiguousarray(values), ends)
-    ends = ends[0, : len(spec.phases) - 1]
+    ends = fitted.problem.phase_ends(fitted.theta[row : row + 1], fitted.constants[row : row + 1])[0]
     data = fitted.data
     marks = data.marks[row, :, : data.counts[row, N_SAMPLES]]
     quantified = (marks[OUTPUT] == 0) & (marks[KIND] == QUANTIFIED)

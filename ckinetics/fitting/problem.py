@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.fit_objective import Data
+from ..kernels.fit_objective import WEIGHT, Data
 from ..modeling import Model
 from ..modeling.curves import Curves
 from ..modeling.events import Events
@@ -73,6 +73,7 @@ class Problem:
     outputs : outputs of the model that were observed
     method : "closed_form", "rodas5p" or "tsit5"
     prior : whether the file's random effects are a prior
+    unit_of_data : whether the outputs are in another kind of unit than the file's, of whose levels a prior says nothing
     """
 
     model: Model
@@ -81,6 +82,7 @@ class Problem:
     scale: Scale
     method: str
     prior: bool
+    unit_of_data: bool = False
 
     @property
     def exact(self) -> bool:
@@ -97,7 +99,15 @@ class Problem:
         free = np.flatnonzero(self.scale.free[: self.scale.n_curve])
         curves = Curves.of(self.model, self.outputs, method=self.method, events=events, free=free, rtol=RTOL)
         n_curve = self.scale.n_curve
-        return curves, (self.scale.compiled(prior=self.prior), compiled_errors(self.errors, n_curve), data, n_curve)
+        return curves, (self.compiled_scale(), compiled_errors(self.errors, n_curve), data, n_curve)
+
+    def compiled_scale(self) -> np.ndarray:
+        """Return the scale, with its prior, as compiled code takes it."""
+        scale = self.scale.compiled(prior=self.prior)
+        if self.unit_of_data:
+            free = {name for output in self.outputs for name in self.model.specification.outputs[output].scales_with}
+            scale[WEIGHT, [name in free for name in self.scale.names]] = 0.0
+        return scale
 
     def run(
         self,
@@ -126,6 +136,14 @@ class Problem:
 
         run_slices(work, patients, threads)
         return found
+
+    def phase_ends(self, theta: np.ndarray, constants: np.ndarray) -> np.ndarray:
+        """Return when each phase but the last ends (patient, phase), in the model's unit."""
+        phases = len(self.model.specification.phases)
+        ends = np.full((len(theta), phases - 1), np.nan)
+        if phases > 1:
+            self.model.compiled.phase_ends(np.ascontiguousarray(np.concatenate([theta, constants], axis=1)), ends)
+        return ends
 
     def natural(self, u: np.ndarray) -> np.ndarray:
         """Return natural values of estimates, held ones exactly as they were given."""

@@ -9,10 +9,12 @@ import numpy as np
 from ..threads import run_slices
 from .codes import Convergence
 from .fitted import Fitted
-from .problem import MAX_STEPS, TOLERANCE
+from .problem import MAX_STEPS
 from .samples import only
 from .uncertainty import rise
 
+# What a step must promise along a profile, where a rise of about 2 is looked for.
+_TOLERANCE = 1e-6
 # Points of a profile that are kept on each side of the estimate.
 N_SIDE = 24
 
@@ -50,7 +52,7 @@ def profile_likelihood(fitted: Fitted) -> ProfileLikelihood:
         np.full(shape, np.nan),
         np.full(shape, np.nan),
     )
-    allowed = rise(fitted.confidence, fitted.counts, fitted.n_curve_free)
+    allowed = rise(fitted.confidence, fitted.n_scatter, fitted.n_curve_free)
     # Where the search has not ended, or the curve goes through all points, a rise means nothing.
     exact = fitted.at_lower[:, problem.scale.n_curve :].any(axis=1)
     which = np.isfinite(found.value) & ~exact & (fitted.codes != Convergence.not_converged)
@@ -62,7 +64,7 @@ def profile_likelihood(fitted: Fitted) -> ProfileLikelihood:
         more, _alive = curves.more(data.times.shape[1])
         profile_patients(
             curves.address, more, *given, problem.switches, first, last, found.u, found.value, se, allowed,
-            MAX_STEPS, TOLERANCE[problem.exact], out.lower, out.upper, out.u, out.rise,
+            MAX_STEPS, _TOLERANCE, out.lower, out.upper, out.u, out.rise,
         )  # fmt: skip
 
     run_slices(work, patients, fitted.threads)

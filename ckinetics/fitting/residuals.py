@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputError
-from ..kernels.fit_objective import COMBINED1, COMBINED2, CONSTANT, PROPORTIONAL
+from ..kernels.residual_forms import COMBINED2, CONSTANT, PROPORTIONAL
 from ..modeling import Model
+from ..modeling.residual_kinds import KINDS
 from ..modeling.suggestions import suggestion
 
-# Whether ln(observed) or the observation itself is normal, and the form of its standard deviation.
-KINDS = {
-    "additive on log": (True, CONSTANT),
-    "additive": (False, CONSTANT),
-    "proportional": (False, PROPORTIONAL),
-    "combined1": (False, COMBINED1),
-    "combined2": (False, COMBINED2),
-}
 IN_WORDS = {
     "additive on log": "ln(observed) is normal about ln(predicted), standard deviation {a}",
     "additive": "observed is normal about predicted, standard deviation {a}",
@@ -89,15 +82,10 @@ def error_models(model: Model, outputs: list[str], given: str | Mapping[str, str
         kinds = {name: given.get(name) for name in outputs}
     else:
         raise InputError('residual is a kind such as "additive on log", or one for each output')
-    found = [_error_model(model, name, kind) for name, kind in kinds.items()]
-    if len(found) == 1:
-        return found
-    # Two outputs may not share a parameter by accident of its name.
-    names = [parameter.name for entry in found for parameter in entry.parameters]
-    return [_apart(entry, names) for entry in found]
+    return [_error_model(model, name, kind, several=len(outputs) > 1) for name, kind in kinds.items()]
 
 
-def _error_model(model: Model, output: str, kind: str | None) -> ErrorModel:
+def _error_model(model: Model, output: str, kind: str | None, *, several: bool) -> ErrorModel:
     stated = model.specification.outputs[output].residual
     if kind is None:
         if stated is None:
@@ -110,8 +98,9 @@ def _error_model(model: Model, output: str, kind: str | None) -> ErrorModel:
         raise InputError(f"residual is '{kind}'{suggestion(kind, KINDS)}: use one of {', '.join(KINDS)}")
     form = KINDS[kind][1]
     wide = (1e-300, 1e300)
-    a = ErrorParameter("a", 0.5 if kind == "additive on log" else 1.0, (1e-6, 1e3) if KINDS[kind][0] else wide)
-    b = ErrorParameter("b", 0.3, (1e-12, 1e6))
+    own = f"_{output}" if several else ""
+    a = ErrorParameter(f"a{own}", 0.5 if kind == "additive on log" else 1.0, (1e-6, 1e3) if KINDS[kind][0] else wide)
+    b = ErrorParameter(f"b{own}", 0.3, (1e-12, 1e6))
     if stated is not None and stated.kind == kind:
         if form != PROPORTIONAL:
             a = ErrorParameter(stated.parameter, stated.value, stated.bounds)
@@ -120,15 +109,6 @@ def _error_model(model: Model, output: str, kind: str | None) -> ErrorModel:
         if stated.slope is not None and stated.slope_value is not None and stated.slope_bounds is not None:
             b = ErrorParameter(stated.slope, stated.slope_value, stated.slope_bounds)
     return ErrorModel(output, kind, None if form == PROPORTIONAL else a, None if form == CONSTANT else b)
-
-
-def _apart(entry: ErrorModel, names: list[str]) -> ErrorModel:
-    def own(parameter: ErrorParameter | None) -> ErrorParameter | None:
-        if parameter is None or names.count(parameter.name) == 1:
-            return parameter
-        return replace(parameter, name=f"{parameter.name}_{entry.output}")
-
-    return replace(entry, a=own(entry.a), b=own(entry.b))
 
 
 def compiled_errors(models: list[ErrorModel], n_curve: int) -> np.ndarray:

@@ -72,7 +72,7 @@ def _minus2ll(fitted: Fitted) -> np.ndarray:
     """Return −2 log-likelihood without the prior."""
     total = 2.0 * fitted.found.value
     if fitted.problem.prior:
-        scale = fitted.problem.scale.compiled(prior=True)
+        scale = fitted.problem.compiled_scale()
         off = np.where(fitted.problem.scale.free, fitted.found.u - scale[MEAN], 0.0)
         total = total - (scale[WEIGHT] * off**2).sum(axis=1)
     return np.asarray(total)
@@ -82,7 +82,7 @@ def _estimates(fitted: Fitted, profiles: ProfileLikelihood | None, replicates: n
     scale, natural, u, se_log = fitted.problem.scale, fitted.natural, fitted.found.u, fitted.se_log
     kind = f"{fitted.confidence:g} confidence: {INTERVALS[fitted.interval]}"
     if profiles is None:
-        reach = quantile(fitted.interval, fitted.confidence, fitted.counts, fitted.n_curve_free)[:, None] * se_log
+        reach = quantile(fitted.interval, fitted.confidence, fitted.n_scatter, fitted.n_curve_free)[:, None] * se_log
         lower, upper = scale.to_natural(u - reach), scale.to_natural(u + reach)
     else:
         lower, upper = scale.to_natural(profiles.lower), scale.to_natural(profiles.upper)
@@ -248,14 +248,12 @@ def _curves(fitted: Fitted) -> xr.Dataset:
         begin, share = np.fmin.reduce(times, axis=1, initial=np.inf), np.linspace(0.0, 1.0, N_POINTS)
         begin = np.where(np.isfinite(begin), begin, 0.0)
     grid = begin[:, None] + (last - begin)[:, None] * share
-    theta = np.ascontiguousarray(np.concatenate([fitted.theta, fitted.constants], axis=1))
-    ends = np.full((len(theta), max(len(problem.model.specification.phases) - 1, 1)), np.nan)
-    problem.model.compiled.phase_ends(theta, ends)
+    ends = problem.phase_ends(fitted.theta, fitted.constants)
     for row, end in zip(*np.nonzero((ends > 0) & (ends < last[:, None])), strict=True):
         near = 1 + int(np.argmin(np.abs(grid[row, 1:-1] - ends[row, end])))
         grid[row, near] = ends[row, end]
     predicted = problem.curve(grid, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)
-    grid[np.isnan(theta).any(axis=1)] = np.nan
+    grid[np.isnan(fitted.theta).any(axis=1)] = np.nan
     unit = {"units": fitted.series[0].unit} if len(fitted.series) == 1 else {}
     return xr.Dataset(
         {

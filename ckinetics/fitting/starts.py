@@ -129,8 +129,9 @@ def starting_points(
     features = features.reshape(len(used), len(DATA_FEATURES))
     guesses = model.symbolic.n_guesses
     natural = np.tile(scale.to_natural(scale.typical), (len(features), guesses, 1))
-    with np.errstate(all="ignore"):
-        model.compiled.start_values(features, natural)
+    if model.symbolic.starts:
+        with np.errstate(all="ignore"):
+            model.compiled.start_values(features, natural)
     for name, value in initial.items():
         natural[:, :, scale.names.index(name)] = value
     centre = scale.to_estimation(natural)

@@ -6,10 +6,10 @@ import numpy as np
 
 INTERVALS = {
     "t": "Wald on the estimation scale; observed information, standard error times sqrt(n/(n-p)), quantile of t "
-    "with n-p degrees of freedom (n samples used, p curve parameters estimated)",
+    "with n-p degrees of freedom (n quantified samples, p curve parameters estimated)",
     "normal": "Wald on the estimation scale; observed information, normal quantile",
     "profile": "profile likelihood; the rise of -2 log-likelihood is n*ln(1 + q^2/(n-p)), q the quantile of t with n-p "
-    "degrees of freedom (n samples used, p curve parameters estimated)",
+    "degrees of freedom (n quantified samples, p curve parameters estimated)",
 }
 # Beyond this standard error on a log or logit scale an estimate says nothing: a factor of 150 either way.
 LARGEST_SE = 5.0

@@ -1,5 +1,7 @@
 """The likelihood of one patient's samples at given parameters, with gradient and information; any model, any outputs.
 
+A curve that must be positive and lies below TINY has underflowed: it has no slope left, and lies far below any limit.
+
 Vectors on the estimation scale, `u`, hold the parameters of the curve, then ln of those of the residual errors. A curve
 is an address that `call_curve` calls: it fills ``out`` (output, time) and ``grad`` (output, time, parameter).
 """
@@ -14,12 +16,7 @@ import numpy as np
 from .jit import call_curve, jit
 from .likelihood import QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
-
-# Forms of a residual standard deviation, from a, b and the prediction f.
-CONSTANT, PROPORTIONAL, COMBINED1, COMBINED2 = 0, 1, 2, 3
-# Below this a curve that must be positive has underflowed: it has no slope left, and lies far below any limit.
-TINY = 1e-300
-
+from .residual_forms import CONSTANT, PROPORTIONAL, TINY, deviation
 
 # Rows of `scale`, whose columns are parameters: bounds on the estimation scale (equal where one is held), transform,
 # bounds on the natural scale, and mean and 1/variance of a normal prior (0 without one).
@@ -76,6 +73,12 @@ def work_space(scale, errors, data, n_curve):
 
 
 @jit
+def one_curve(curve, more, times, theta, out, grad):
+    """Fill flat out (output, time) and grad (output, time, parameter) with curves; return 0, or why not."""
+    return call_curve(curve, len(times), times, theta, out, grad, more)
+
+
+@jit
 def predict(curve, more, scale, data, patient, u, work, n_curve):
     """Fill out and grad with the curves of a patient; return whether they could be computed."""
     for k in range(n_curve):
@@ -85,24 +88,6 @@ def predict(curve, more, scale, data, patient, u, work, n_curve):
     more[0] = patient
     n = data.counts[patient, N_TIMES]
     return call_curve(curve, n, data.times[patient], work.theta, work.out, work.grad, more) == 0
-
-
-@jit
-def deviation(form, a, b, f):
-    """Return the residual standard deviation, and the derivatives of its ln by ln a, ln b and f."""
-    size = abs(f)
-    sign = 1.0 if f >= 0.0 else -1.0
-    if form == CONSTANT:
-        return a, 1.0, 0.0, 0.0
-    if form == PROPORTIONAL:
-        if size < TINY:
-            return b * TINY, 0.0, 1.0, 0.0
-        return b * size, 0.0, 1.0, sign / size
-    if form == COMBINED1:
-        s = a + b * size
-        return s, a / s, b * size / s, sign * b / s
-    s = math.sqrt(a * a + b * b * f * f)
-    return s, (a / s) ** 2, (b * f / s) ** 2, b * b * f / (s * s)
 
 
 @jit
@@ -185,6 +170,26 @@ def objective(
             turn = 0.5 / f if f != 0.0 else 0.0
             slope = own * slope + (1.0 - own) * (-turn if on_log else turn)
             by_a, by_b, s = own * by_a, own * by_b, math.sqrt(s * s + added)
+        level = f
+        if on_log:
+            level = math.log(f) if seen else math.log(TINY)
+        value, by_f, by_s, ff, fs, ss = terms(
+            data.marks[patient, KIND, i], data.values[patient, Y, i], level, s, data.values[patient, RATE, i]
+        )
+        total += value
+        if errors[FORM, output] == CONSTANT and not noise > 0.0:
+            # The usual case, in half the time: the standard deviation is a parameter of its own.
+            for k in range(n_curve):
+                moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] * factor if seen else 0.0
+                work.chain[BY_F, k] = moved
+                gradient[k] += by_f * moved
+                information[place_a, k] += fs * moved
+                moved *= ff
+                for j in range(k + 1):
+                    information[k, j] += moved * work.chain[BY_F, j]
+            gradient[place_a] += by_s
+            information[place_a, place_a] += ss
+            continue
         for k in range(n_curve):
             moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] if seen else 0.0
             work.chain[BY_F, k] = moved * factor
@@ -195,14 +200,7 @@ def objective(
         if place_a >= 0:
             work.chain[BY_S, place_a] = by_a
         if place_b >= 0:
-            work.chain[BY_S, place_b] += by_b
-        level = f
-        if on_log:
-            level = math.log(f) if seen else math.log(TINY)
-        value, by_f, by_s, ff, fs, ss = terms(
-            data.marks[patient, KIND, i], data.values[patient, Y, i], level, s, data.values[patient, RATE, i]
-        )
-        total += value
+            work.chain[BY_S, place_b] = by_b
         for k in range(size):
             gradient[k] += by_f * work.chain[BY_F, k] + by_s * work.chain[BY_S, k]
             along_f = ff * work.chain[BY_F, k] + fs * work.chain[BY_S, k]

@@ -21,7 +21,7 @@ def _held_at(task, u, j, value, lower, upper, switches, max_steps, tolerance):
     for w in range(len(switches)):
         k = switches[w]
         if lower[k] < upper[k] and np.isfinite(best):
-            best, left = refine_switch(task, u, best, left, k, lower, upper, max_steps, tolerance)
+            best, left = refine_switch(task, u, best, left, k, lower, upper, max_steps, tolerance, 1, False)
     return best
 
 

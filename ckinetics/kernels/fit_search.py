@@ -124,8 +124,11 @@ def between_samples(task, x):
 
 
 @jit
-def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tolerance):
-    """Fit in the spans between sample times around best[j], in place; return value and decrement.
+def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tolerance, reach, thorough):
+    """Fit in the spans between sample times around best[j], `reach` on each side, in place; return value and decrement.
+
+    Each span is searched from where the others stand; with `thorough`, also from its middle, and round after round
+    until nothing gets better.
 
     The likelihood has a kink where a switch falls on a sample. Inside a span it is smooth, and a minimum on
     a kink is a minimum on the end of both spans that meet there.
@@ -133,12 +136,12 @@ def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tole
     scale, size = task[2], len(best)
     kind, low, high = scale[TRANSFORM, j], scale[LOW, j], scale[HIGH, j]
     span_lower, span_upper, u = lower.copy(), upper.copy(), np.empty(size)
-    for _ in range(10):
+    for _ in range(10 if thorough else 1):
         x = to_natural(best[j], kind, low, high)
         # A switch that stands on a sample belongs to the spans on both its sides.
         middle_before, middle_after = between_samples(task, x)
         centre, improved = best.copy(), False
-        for place in range(-2, 3):
+        for place in range(-reach, reach + 1):
             before, after = middle_before, middle_after
             for _step in range(abs(place)):
                 if place < 0:
@@ -152,14 +155,15 @@ def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tole
                 span_upper[j] = min(upper[j], to_estimation(after, kind, low, high) - EDGE)
             if not span_lower[j] < span_upper[j]:
                 continue
-            for attempt in range(2):
+            for attempt in range(2 if thorough else 1):
                 for k in range(size):
                     u[k] = centre[k]
                 u[j] = min(max(centre[j], span_lower[j]), span_upper[j])
                 if attempt == 1:
-                    reach = min(span_upper[j], span_lower[j] + 2.0)
-                    u[j] = 0.5 * (span_lower[j] + reach)
-                new, left, _steps = minimise(task, u, span_lower, span_upper, max_steps, tolerance)
+                    u[j] = 0.5 * (span_lower[j] + min(span_upper[j], span_lower[j] + 2.0))
+                new, left, _steps = minimise(task, u, span_lower, span_upper, max_steps, max(tolerance, 1e-6))
+                if new < value - 1e-5:
+                    new, left, _steps = minimise(task, u, span_lower, span_upper, max_steps, tolerance)
                 if new < value - 1e-7 or (place == 0 and attempt == 0 and new <= value + 1e-6):
                     improved = improved or new < value - 1e-6
                     value, decrement = new, left
@@ -337,7 +341,7 @@ def fit_patients(
             j = switches[w]
             if scale[LOWER, j] < scale[UPPER, j]:
                 value, decrement = refine_switch(
-                    task, best, value, decrement, j, scale[LOWER], scale[UPPER], max_steps, tolerance
+                    task, best, value, decrement, j, scale[LOWER], scale[UPPER], max_steps, tolerance, 2, True
                 )
         margins(task, best, scale[LOWER], scale[UPPER], switches, margin, kinks[patient])
         value = last_digits(task, best, value, margin)

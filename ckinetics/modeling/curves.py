@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .solving import MAX_STEPS, _Fixed
+from ..errors import InputError
+from .solving import MAX_STEPS, Outcome, _Fixed
 
 if TYPE_CHECKING:
     from .events import Events
@@ -47,6 +48,30 @@ class Curves:
 
             address = curve_pointer(_row_solver(row_solver, model.compiled.N_STATES, method == "rodas5p"))
         return cls(model, outputs, method, address, events, np.ascontiguousarray(free, np.int64), rtol)
+
+    def evaluate(self, times: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return curves (output, time) of one patient, and derivatives (output, time, parameter).
+
+        `times` ascend and differ, in the model's unit; `theta` are parameters on the natural scale, then constants.
+
+        Examples
+        --------
+        >>> from ckinetics.modeling import load_model
+        >>> model = load_model("stein2019")
+        >>> curves = Curves.of(model, ["level"], method="closed_form", events=None, free=np.arange(6), rtol=1e-6)
+        >>> values, gradient = curves.evaluate(np.array([9.3]), model.natural_parameters(None)[0])
+        >>> float(values[0, 0]), gradient.shape
+        (24000.0, (1, 1, 6))
+        """
+        from ..kernels.fit_objective import one_curve
+
+        m, more = len(self.model.parameters), self.more(len(times))
+        out, grad = np.empty((len(self.outputs), len(times))), np.zeros((len(self.outputs), len(times), m))
+        times, theta = np.ascontiguousarray(times, np.float64), np.ascontiguousarray(theta, np.float64)
+        code = one_curve(self.address, more[0], times, theta, out.reshape(-1), grad.reshape(-1))
+        if code != 0:
+            raise InputError(f"model '{self.model.name}' cannot be solved: {Outcome(code).sentence}")
+        return out, grad
 
     def more(self, n_times: int) -> tuple[Any, Any]:
         """Return what the curves need beside times and parameters, for one thread, and what must live as long."""

@@ -21,6 +21,7 @@ from ..fitting.comparison import FAILURES
 from ..fitting.criteria import CRITERIA
 from ..fitting.residuals import KINDS
 from ..fitting.samples import CENSORING
+from ..fitting.uncertainty import INTERVALS
 from ..jobs import (
     LOCK_NAME,
     RECORD_NAME,
@@ -71,6 +72,7 @@ def compare_folder(
     failures: str = "drop",
     residual: str | None = None,
     censoring: str = "M3",
+    interval: str = "t",
     starts: int = 8,
     seed: int = 0,
     threads: int = 1,
@@ -103,6 +105,8 @@ def compare_folder(
         Residual error of all models; default that of each model's file, and "additive on log" where it states none.
     censoring, starts, seed, threads, matrix
         As in `ckinetics.fit`.
+    interval : {"t", "normal", "profile", "auto"}
+        As in `ckinetics.fit`, but quick ones by default: a comparison needs none.
     unit, time_unit, lloq
         Of tables that have no such column.
     figures : bool
@@ -138,8 +142,9 @@ def compare_folder(
     >>> run.status, run.counts["fitted"]
     ('ok', 1)
     """
-    settings = {
-        "residual": residual, "censoring": censoring, "starts": starts, "seed": seed, "matrix": matrix,
+    settings: dict[str, Any] = {
+        "residual": residual, "censoring": censoring, "interval": interval, "starts": starts, "seed": seed,
+        "matrix": matrix,
     }  # fmt: skip
     _check(settings, criterion, failures, models, threads)
     source, target = Path(study), Path(out)
@@ -176,6 +181,7 @@ def _check(settings: Mapping[str, Any], criterion: str, failures: str, models: S
         ("criterion", criterion, CRITERIA),
         ("failures", failures, FAILURES),
         ("censoring", settings["censoring"], CENSORING),
+        ("interval", settings["interval"], ("auto", *INTERVALS)),
     ]
     if settings["residual"] is not None:
         named.append(("residual", settings["residual"], KINDS))

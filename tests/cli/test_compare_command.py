@@ -112,10 +112,11 @@ def test_options_reach_the_fits(study: Path, tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(module, "fit", fit)
     words = ("--starts", 3, "--seed", 5, "--residual", "proportional", "--threads", 2, "--matrix", "blood",
-             "--censoring", "M1", "--criterion", "BIC", "--failures", "disqualify")  # fmt: skip
+             "--censoring", "M1", "--interval", "normal", "--criterion", "BIC", "--failures", "disqualify")  # fmt: skip
     done = run(study, *WORDS, "--out", tmp_path / "out", *words)
     assert done.exit_code == 0, done.output
     assert seen[0] == {
         "starts": 3, "seed": 5, "residual": "proportional", "threads": 2, "matrix": "blood", "censoring": "M1",
+        "interval": "normal",
     }  # fmt: skip
     assert done.stdout.splitlines()[0].split()[5] == "BIC"

@@ -34,9 +34,9 @@ def data():
 @pytest.fixture(scope="module")
 def fits(data):
     return {
-        "free": fit(data, "stein2019"),
-        "flat": fit(data, "stein2019", fixed={"beta": 1e-4}),
-        "proportional": fit(data, "stein2019", residual="proportional"),
+        "free": fit(data, "stein2019", interval="t"),
+        "flat": fit(data, "stein2019", interval="t", fixed={"beta": 1e-4}),
+        "proportional": fit(data, "stein2019", interval="t", residual="proportional"),
     }
 
 

@@ -90,8 +90,8 @@ def test_every_pair_is_fitted_and_compared(made):
     assert dict(run.counts) == {"cohorts": 2, "models": 2, "fitted": 4, "kept": 0, "failed": 0}
     data = load(study / "arm_a.nc")
     own = {
-        "stein2019": fit(data, "stein2019", starts=2),
-        "ogasawara2021_lag": fit(data, "ogasawara2021_lag", starts=2, residual="additive on log"),
+        "stein2019": fit(data, "stein2019", starts=2, interval="t"),
+        "ogasawara2021_lag": fit(data, "ogasawara2021_lag", starts=2, residual="additive on log", interval="t"),
     }
     expected = compare(own)
     written = [row for row in rows(out / "comparison.csv") if row["cohort"] == "arm_a"]
@@ -394,6 +394,7 @@ def test_a_folder_without_cohorts_is_refused(tmp_path, files, message):
         ({"starts": 0}, "starts"),
         ({"threads": 0}, "threads"),
         ({"residual": "additiv"}, "residual is 'additiv'.*: use one of additive on log, additive"),
+        ({"interval": "wald"}, "interval is 'wald'.*: use one of auto, t, normal, profile"),
         ({"censoring": "M2"}, "censoring is 'M2'.*: use one of M3"),
         ({"criterion": "DIC"}, "criterion is 'DIC'.*: use one of AIC, AICc, BIC"),
         ({"failures": "ignore"}, "failures is 'ignore'.*: use one of drop, refuse, disqualify"),
