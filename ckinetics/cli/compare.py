@@ -53,9 +53,9 @@ def compare(
     Exit codes: 0 everything went well; 1 some cohort, model or fit failed; 2 the command was used wrongly.
     """
     options = {
-        "criterion": criterion, "failures": failures, "residual": residual, "censoring": censoring, "interval": interval, "starts": starts,
-        "seed": seed, "threads": threads, "matrix": matrix, "unit": unit, "time_unit": time_unit, "lloq": lloq,
-        "title": title, "figures": figures, "force": force,
+        "criterion": criterion, "failures": failures, "residual": residual, "censoring": censoring,
+        "interval": interval, "starts": starts, "seed": seed, "threads": threads, "matrix": matrix, "unit": unit,
+        "time_unit": time_unit, "lloq": lloq, "title": title, "figures": figures, "force": force,
     }  # fmt: skip
     _compare(study, [name.strip() for name in models.split(",") if name.strip()], out, options, quiet=quiet)
 
