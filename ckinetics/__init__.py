@@ -22,8 +22,10 @@ from ._version import __version__
 
 _HOMES = {
     "align_patients": "cohorts",
+    "average": "fitting",
     "cautions_table": "noncompartmental",
     "cohort": "cohorts",
+    "compare": "fitting",
     "content_hash": "provenance",
     "detection_limit": "assay",
     "exclude": "cohorts",

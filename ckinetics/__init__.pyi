@@ -27,6 +27,8 @@ from .examples import load_example as load_example
 from .exposure import exposure_correlation as exposure_correlation
 from .exposure import exposure_response as exposure_response
 from .exposure import peaks as peaks
+from .fitting import average as average
+from .fitting import compare as compare
 from .fitting import fit as fit
 from .modeling import identifiability as identifiability
 from .modeling import list_models as list_models

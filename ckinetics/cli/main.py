@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .compare import compare
 from .models import models
 from .nca import nca
 from .plates import plates
@@ -82,6 +83,7 @@ def demo(
     _run(study, out, quiet=False)
 
 
+app.command()(compare)
 app.command()(models)
 app.command()(nca)
 app.command()(plates)

@@ -18,9 +18,7 @@ _OPTION = typer.Option
 def models(
     name: Annotated[
         str,
-        typer.Argument(
-            help="A model's name or the path of a file: show it. Or check, page, import or export."
-        ),
+        typer.Argument(help="A model's name or the path of a file: show it. Or check, page, import or export."),
     ] = "",
     subject: Annotated[
         str,

@@ -5,6 +5,7 @@ nobody else (save it with ``ax.figure.savefig``, or pass ``ax=plt.subplots()[1]`
 """
 
 from .curves import standard_curve
+from .goodness import observed_predicted, prediction_errors, prediction_errors_qq, profile_likelihood, residuals
 from .panels import individuals
 from .plate_map import plate_map
 from .plates import plate_curve, plate_partitions, plate_replicates, plate_residuals
@@ -16,11 +17,16 @@ __all__ = [
     "exposure_correlation",
     "exposure_response",
     "individuals",
+    "observed_predicted",
     "plate_curve",
     "plate_map",
     "plate_partitions",
     "plate_replicates",
     "plate_residuals",
+    "prediction_errors",
+    "prediction_errors_qq",
+    "profile_likelihood",
     "profiles",
+    "residuals",
     "standard_curve",
 ]

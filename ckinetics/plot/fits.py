@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import xarray as xr
 
 from ..errors import InputError, StaleResultError
 from ..provenance import content_hash
 from .samples import Samples
+
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def named_fits(
+    fit: xr.DataTree | Sequence[xr.DataTree] | Mapping[str, xr.DataTree] | None,
+) -> dict[str, xr.DataTree]:
+    """Return the fits of a figure by name: none, one, or several; of a sequence by the names of their models.
+
+    Raises
+    ------
+    InputError
+        Two of a sequence are of one model.
+    """
+    if fit is None:
+        return {}
+    if isinstance(fit, Mapping) and not isinstance(fit, xr.DataTree):
+        return {str(name): one for name, one in fit.items()}
+    named: dict[str, xr.DataTree] = {}
+    for one in fit if isinstance(fit, Sequence) else [fit]:
+        name = str(getattr(one, "attrs", {}).get("model", "")) or "fit"
+        if name in named:
+            raise InputError(f"two fits are of '{name}': give fit= as a mapping, such as {{'a': fit, 'b': other_fit}}")
+        named[name] = one
+    return named
 
 
 def check_belongs(data: xr.DataTree | xr.Dataset, result: xr.DataTree | xr.Dataset, name: str) -> None:
@@ -26,7 +53,7 @@ def check_belongs(data: xr.DataTree | xr.Dataset, result: xr.DataTree | xr.Datas
         )
 
 
-def fit_curves(fit: xr.DataTree, samples: Samples) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def fit_curves(fit: xr.DataTree, samples: Samples) -> dict[int, Curve]:
     """Return time and predicted level of each patient that the fit has a curve of, by position in `samples`.
 
     Raises

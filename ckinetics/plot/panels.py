@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from .fits import check_belongs, fit_curves
+from .fits import Curve, check_belongs, fit_curves, named_fits
 from .samples import Samples, draw_line, draw_lloq, draw_marks, legend_handles, samples_of
-from .style import FIT_COLOUR, PALETTE, level_name, log_limits, new_figure, plain, say, styled, with_unit
+from .style import (
+    FIT_COLOUR,
+    LINES,
+    PALETTE,
+    colour,
+    level_name,
+    log_limits,
+    new_figure,
+    plain,
+    say,
+    styled,
+    with_unit,
+)
 from .terminal import TerminalLines, terminal_handles
 
 if TYPE_CHECKING:
@@ -31,7 +43,7 @@ def individuals(
     *,
     group: str = "kinetics",
     matrix: str | None = None,
-    fit: xr.DataTree | None = None,
+    fit: xr.DataTree | Sequence[xr.DataTree] | Mapping[str, xr.DataTree] | None = None,
     nca: xr.Dataset | None = None,
     patients: Sequence[str] | None = None,
     columns: int = 4,
@@ -50,8 +62,9 @@ def individuals(
         A cohort, or profiles on (patient, matrix, sample); times in days.
     group, matrix : str
         As in `profiles`.
-    fit : DataTree, optional
-        From `fit`.
+    fit : DataTree, or sequence or mapping by name of them, optional
+        From `fit` (or `average`): its curves; of several models each in a colour of its own, in a sequence by the
+        model's name.
     nca : Dataset, optional
         From `nca`.
     patients : sequence of str, optional
@@ -96,16 +109,25 @@ def individuals(
         if not chosen:
             axes.flat[0].set_axis_on()
             say(axes.flat[0], "There are no patients.")
-        curves = {} if fit is None else fit_curves(fit, samples)
+        fits = named_fits(fit)
+        # Curves of models often lie on each other: broken lines show those below.
+        looks = (
+            [(FIT_COLOUR, "-")]
+            if len(fits) == 1
+            else [(colour(at + 1), LINES[at % len(LINES)]) for at in range(len(fits))]
+        )
+        curves = [fit_curves(one, samples) for one in fits.values()]
         terminal = None if nca is None else TerminalLines(nca, samples)
-        for name, result in (("fit", fit), ("nca", nca)):
-            if result is not None:
-                check_belongs(data, result, name)
-        _limits(axes.flat[0], samples, max((y.max() for _, y in curves.values()), default=0.0))
+        for one in fits.values():
+            check_belongs(data, one, "fit")
+        if nca is not None:
+            check_belongs(data, nca, "nca")
+        _limits(axes.flat[0], samples, max((y.max() for own in curves for _, y in own.values()), default=0.0))
         kinds: set[str] = set()
         limit = None
         for ax, patient in zip(axes.flat, chosen, strict=False):
-            kinds |= _panel(ax, samples, patient, curves.get(patient), terminal)
+            own = [(one[patient], *look) for one, look in zip(curves, looks, strict=True) if patient in one]
+            kinds |= _panel(ax, samples, patient, own, terminal)
             limit = draw_lloq(ax, samples)
         # A column whose last panel is missing keeps its time axis above the gap.
         for ax in axes.flat[max(len(chosen) - columns, 0) : len(chosen)]:
@@ -113,7 +135,7 @@ def individuals(
         figure.supxlabel("Time since first infusion (day)", fontsize=9)
         figure.supylabel(plain(with_unit(level_name(group, samples.series, samples.unit), samples.unit)), fontsize=9)
         drawn = set() if terminal is None else terminal.drawn
-        _legend(figure, kinds, limit, fit is not None, drawn, columns)
+        _legend(figure, kinds, limit, dict(zip(fits, looks, strict=True)), drawn, columns)
     return figure
 
 
@@ -141,7 +163,7 @@ def _panel(
     ax: Axes,
     samples: Samples,
     patient: int,
-    curve: tuple[np.ndarray, np.ndarray] | None,
+    curves: Sequence[tuple[Curve, str, str]],
     terminal: TerminalLines | None,
 ) -> set[str]:
     name = samples.patients[patient]
@@ -149,10 +171,10 @@ def _panel(
     ax.set_title(plain(name if len(name) <= 24 else f"{name[:23]}…"), loc="left", fontsize=9, pad=pad)
     if (samples.time < 0).any():
         ax.axvline(0.0, color="#D0D0D0", lw=0.7, zorder=0)
-    if curve is None:
+    if not curves:
         draw_line(ax, samples, patient, PALETTE[0], alpha=0.45)
-    else:
-        ax.plot(*curve, color=FIT_COLOUR, lw=1.3, zorder=2, gid=f"fit-{patient}")
+    for curve, look, style in curves:
+        ax.plot(*curve, style, color=look, lw=1.3, zorder=2, gid=f"fit-{patient}")
     kinds = draw_marks(ax, samples, patient, PALETTE[0], size=4.0)
     if not samples.present[patient].any():
         say(ax, "no samples")
@@ -182,14 +204,17 @@ def _text(sentences: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _legend(figure: Figure, kinds: set[str], limit: Any, fitted: bool, drawn: set[str], columns: int) -> None:
+def _legend(
+    figure: Figure, kinds: set[str], limit: Any, fits: Mapping[str, tuple[str, str]], drawn: set[str], columns: int
+) -> None:
     from matplotlib.lines import Line2D
 
     handles: list[Any] = legend_handles(kinds)
     if limit is not None:
         handles.append(limit)
-    if fitted:
-        handles.append(Line2D([], [], color=FIT_COLOUR, lw=1.3, label="fit"))
+    for name, (look, style) in fits.items():
+        label = "fit" if len(fits) == 1 else plain(name)
+        handles.append(Line2D([], [], color=look, ls=style, lw=1.3, label=label))
     handles += terminal_handles(drawn)
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=max(1, min(3, columns - 1)))

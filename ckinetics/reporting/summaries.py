@@ -12,11 +12,8 @@ import xarray as xr
 from ..errors import InputError
 from ..noncompartmental import nca_summary
 from ..schema import YesNo
+from .comparison_tables import AT_MINIMUM, comparison_summary, is_comparison
 from .results import flag_words, kind_of, model_name
-
-# Fits whose estimates are at a minimum; others have none, or are where the search stopped.
-AT_MINIMUM = ("converged", "converged_at_kink", "at_bound")
-
 
 # What a summary of an nca lets one choose.
 NCA_OPTIONS = ("parameters", "by", "blq", "excluded")
@@ -28,7 +25,7 @@ def summary(result: xr.Dataset | xr.DataTree, /, **options: Any) -> pd.DataFrame
     Parameters
     ----------
     result : Dataset or DataTree
-        From `nca`, `fit`, `exposure_response` or `exposure_correlation`.
+        From `nca`, `fit`, `compare`, `exposure_response` or `exposure_correlation`.
     **options
         Of an nca: ``parameters``, ``by`` (groups of patients), ``blq`` ("count", "lloq/2", "censored") and
         ``excluded`` ("keep", "drop"), see `ckinetics.noncompartmental.nca_summary`.
@@ -45,6 +42,9 @@ def summary(result: xr.Dataset | xr.DataTree, /, **options: Any) -> pd.DataFrame
         parameter that merely stands at its bound does not move them; ``median``, ``minimum`` and ``maximum``
         over all n.
 
+        Of a comparison: one row a model, best first: parameters estimated in each patient, patients and samples in
+        the sums, −2LL and criteria summed, difference, weight, in how many patients it is best, and failures.
+
         Of an exposure analysis: one row with its estimate, interval, p value and numbers used and dropped.
 
     Raises
@@ -60,13 +60,13 @@ def summary(result: xr.Dataset | xr.DataTree, /, **options: Any) -> pd.DataFrame
     >>> summary(nca(profiles))["parameter"].tolist()[:3]
     ['cmax', 'tmax', 'tlast']
     """
-    kind = kind_of(result)
+    kind = "comparison" if is_comparison(result) else kind_of(result)
     known = NCA_OPTIONS if kind == "nca" else ()
     if strangers := [name for name in options if name not in known]:
         words = f"leave it out, or use one of {', '.join(known)}" if known else "leave it out"
         raise InputError(f"the summary of this result has no option '{strangers[0]}': {words}")
     if isinstance(result, xr.DataTree):
-        return _fit_summary(result)
+        return comparison_summary(result) if kind == "comparison" else _fit_summary(result)
     return nca_summary(result, **options) if kind == "nca" else _exposure_summary(result)
 
 
