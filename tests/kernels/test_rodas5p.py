@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kernel_calls import from_python
 
 from ckinetics.kernels.ode_layout import HEAD
 from ckinetics.kernels.rodas5p import _invert
 from ckinetics.kernels.tableaus import RODAS_GAMMA
+
+invert = from_python(_invert)
 
 
 def inverse(matrix: np.ndarray) -> tuple[bool, np.ndarray]:
@@ -15,7 +18,7 @@ def inverse(matrix: np.ndarray) -> tuple[bool, np.ndarray]:
     n = len(matrix)
     w, v = np.zeros(20 * n * n + 20 * n), np.zeros(HEAD + 4 * n, np.int64)
     w[8 * n : 8 * n + n * n] = (np.eye(n) / RODAS_GAMMA - matrix).ravel()
-    regular = _invert((0,) * n, w, v, 1.0)
+    regular = invert((0,) * n, w, v, 1.0)
     return regular, w[8 * n + n * n : 8 * n + 2 * n * n].reshape(n, n)
 
 
