@@ -124,16 +124,17 @@ def outlined(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
-def pointer(function: Callable[..., Any]) -> Any:
+def pointer(function: Callable[..., Any], numbers: Any = numba.types.float64) -> Any:
     """Compile a function of a model, and return its address: an argument that any compiled solver can call.
 
     The function takes four whole numbers, a time and an array between them: ``(task, which, t, w, a, b, c)`` with `w`
-    a pointer, which is indexed like an array. Without compilation (NUMBA_DISABLE_JIT=1) it is returned as it is.
+    a pointer to `numbers`, which is indexed like an array. Without compilation (NUMBA_DISABLE_JIT=1) it is returned as
+    it is.
     """
     if numba.config.DISABLE_JIT:
         return function
     whole, real = numba.types.int64, numba.types.float64
-    signature = numba.types.void(whole, whole, real, numba.types.CPointer(real), whole, whole, whole)
+    signature = numba.types.void(whole, whole, real, numba.types.CPointer(numbers), whole, whole, whole)
     folder = compiled_folder()
     options = {"nopython": True, "error_model": "numpy", "_nrt": False}
     with _CONFIG_LOCK:
@@ -168,6 +169,10 @@ if numba.config.DISABLE_JIT:
     def wholes_at(where: Any) -> Any:
         """Return the whole numbers behind an address."""
         return where
+
+    def pointer_to(kind: Any) -> Any:
+        """Return what turns an address into a pointer to numbers of a kind."""
+        return floats_at
 else:
 
     @numba.extending.intrinsic
@@ -184,7 +189,9 @@ else:
 
         return signature, generate
 
-    def _pointer_to(kind: Any) -> Any:
+    def pointer_to(kind: Any) -> Any:
+        """Return what turns an address into a pointer to numbers of a kind."""
+
         def convert(context: Any, address: Any) -> Any:
             pointer = numba.types.CPointer(kind)
 
@@ -196,4 +203,4 @@ else:
         return numba.extending.intrinsic(convert)
 
     # Numbers behind an address: indexing them costs no check, which in small loops takes more time than the work.
-    floats_at, wholes_at = _pointer_to(numba.types.float64), _pointer_to(numba.types.int64)
+    floats_at, wholes_at = pointer_to(numba.types.float64), pointer_to(numba.types.int64)

@@ -138,6 +138,7 @@ def generate_source(model: Model) -> str:
     """
     import jinja2
 
+    from .lane_code import side_by_side
     from .shape import shape_of
     from .stiffness import suitable_method
     from .system_code import system_functions
@@ -153,10 +154,19 @@ def generate_source(model: Model) -> str:
     )
     functions, places = system_functions(symbolic, model.system, _code)
     shape = shape_of(symbolic, model.system, spec, places)
-    system = {"functions": functions, "places": places, "shape": shape, "method": ""}
+    system: dict[str, Any] = {
+        "functions": functions,
+        "places": places,
+        "shape": shape,
+        "method": "",
+        "side_by_side": False,
+    }
     equations: dict[str, Any] = {"np": np}
     exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
     system["method"] = suitable_method(spec, shape, equations)
+    wide = side_by_side(functions[0]) if len(spec.phases) == 1 else None
+    if wide is not None:
+        system |= {"functions": [*functions, wide], "side_by_side": True}
     order = {name: at for at, name in enumerate(symbolic.parameters)}
     return environment.get_template("module.py.j2").render(
         name=model.name,
