@@ -11,7 +11,7 @@ import numpy as np
 
 from . import rodas5p_lanes as method
 from .jit import floats_at, inner, jit, outlined, wholes_at
-from .lanes import LANES, absolute, choose, exponential, lanes_at, logarithm
+from .lanes import HIGHEST, LANES, absolute, any_of, choose, exponential, lanes_at, logarithm
 from .ode_layout import FIXED, HEAD, LANE_W, LINEAR, POSITIVE, P, W, X
 from .ode_profiles import (
     SHORT,
@@ -127,27 +127,29 @@ def _judge(states, w, v, z, rtol, single):
     largest = 0.0 * w[new]
     for i in range(n):
         error = absolute(w[wrong + i])
-        amount = choose(absolute(w[z + i]) > absolute(w[new + i]), absolute(w[z + i]), absolute(w[new + i]))
-        if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too
-            w[peak + i] = choose(amount > w[peak + i], amount, w[peak + i])
-            amount = choose(amount > 1e-6 * w[peak + i], amount, 1e-6 * w[peak + i])
-            error = error / (amount + 1e-290)
-        else:
-            error = choose(w[logs + i], error, error / (amount + 1e-290))
-            error = choose((1.0 - w[logs + i]) * (w[new + i] < 0.0), np.inf, error)
-        error = choose(absolute(w[g + i]) < _INFINITE, error, np.inf)
-        error = choose(error < np.inf, error, np.inf)
-        largest = choose(error / rtol > largest, error / rtol, largest)
-    w[single + ERROR] = largest
+        if v[HEAD + i] == LINEAR or any_of(w[logs + i] < 1.0):
+            amount = choose(absolute(w[z + i]) > absolute(w[new + i]), absolute(w[z + i]), absolute(w[new + i]))
+            if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too
+                w[peak + i] = choose(amount > w[peak + i], amount, w[peak + i])
+                amount = choose(amount > 1e-6 * w[peak + i], amount, 1e-6 * w[peak + i])
+                error = error / (amount + 1e-290)
+            else:
+                error = choose(w[logs + i], error, error / (amount + 1e-290))
+                error = choose((1.0 - w[logs + i]) * (w[new + i] < 0.0), np.inf, error)
+        # Rates that are no numbers make this one none either.
+        largest = choose(error <= largest, largest, error) + 0.0 * w[g + i]
+        if v[HEAD + i] != LINEAR:
+            largest = choose(w[new + i] > HIGHEST * w[logs + i] + (1.0 - w[logs + i]) * _INFINITE, np.inf, largest)
+    largest = largest / rtol
+    largest = choose(largest < np.inf, largest, np.inf)
+    accepted = largest <= 1.0
     log_error = logarithm(choose(largest > 1e-8, largest, 1e-8))
-    growth = 0.9 * exponential(0.08 * w[single + ERROR_BEFORE] - 0.14 * log_error)
+    exponent = choose(accepted, 0.08 * w[single + ERROR_BEFORE] - 0.14 * log_error, -0.2 * log_error)
+    growth = 0.9 * exponential(exponent)
     growth = choose(growth > 0.2, growth, 0.2)
     growth = choose(growth < 8.0, growth, 8.0)
-    smaller = 0.9 * exponential(-0.2 * log_error)
-    smaller = choose(largest < np.inf, choose(smaller > 0.2, smaller, 0.2), 0.1)
-    smaller = choose(w[single + FAILED], 0.25, smaller)
-    w[single + GROWTH] = choose(largest <= 1.0, growth, smaller)
-    w[single + GROWTH] = choose(w[single + FAILED], 0.25, w[single + GROWTH])
+    growth = choose(largest < np.inf, growth, 0.1)
+    w[single + GROWTH] = choose(w[single + FAILED], 0.25, growth)
     w[single + ERROR] = choose(w[single + FAILED], np.inf, largest)
     w[single + ERROR_BEFORE] = choose(w[single + ERROR] <= 1.0, log_error, w[single + ERROR_BEFORE])
 

@@ -29,8 +29,8 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 # Added to a number, it leaves the nearest whole number in the lowest bits.
 _ROUNDING = 6755399441055744.0
 _BIAS, _FRACTION = 1023, 52
-# Beyond these exp is 0 or infinite.
-_LOWEST, _HIGHEST = -708.0, 709.7
+# Below, exp is 0; above, it is that of this.
+_LOWEST, HIGHEST = -708.0, 709.0
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 
 
@@ -107,7 +107,7 @@ class _Lanes:
 def _exp(x: _Lanes) -> _Lanes:
     """Return exp(x) = 2^k exp(r) with whole k and abs(r) <= ln(2)/2, where twelve terms of the series are enough."""
     builder = x.builder
-    inside = x.where("<", _LOWEST, _LOWEST).where(">", _HIGHEST, _HIGHEST)
+    inside = x.where("<", _LOWEST, _LOWEST).where(">", HIGHEST, HIGHEST)
     shifted = inside.times_plus(_LOG2_E, _ROUNDING)
     k = shifted - _ROUNDING
     r = k.times_plus(-_LN2_LOW, k.times_plus(-_LN2_HIGH, inside))
@@ -116,9 +116,8 @@ def _exp(x: _Lanes) -> _Lanes:
         series = series.times_plus(r, 1.0 / math.factorial(term))
     bits = builder.add(builder.bitcast(shifted.value, _WHOLE), x.whole(_BIAS))
     power = builder.bitcast(builder.shl(bits, x.whole(_FRACTION)), _REAL)
-    found = builder.fmul(series.value, power)
-    found = builder.select(builder.fcmp_ordered("<", x.value, x.of(_LOWEST)), x.of(0.0), found)
-    return _Lanes(builder, builder.select(builder.fcmp_ordered(">", x.value, x.of(_HIGHEST)), x.of(math.inf), found))
+    found = series * _Lanes(builder, power)
+    return _Lanes(builder, builder.select(builder.fcmp_ordered("<", x.value, x.of(_LOWEST)), x.of(0.0), found.value))
 
 
 def _log(x: _Lanes) -> _Lanes:
@@ -224,7 +223,7 @@ def _everywhere(context: Any, builder: Any, given: Any, wanted: Any, value: Any)
 
 @intrinsic  # type: ignore[misc]
 def exponential(context: Any, x: Any) -> Any:
-    """Return exp(x); relative error below 5e-16."""
+    """Return exp(x); relative error below 5e-16. 0 below 1e-307, and 8e307 above that."""
 
     def generate(context: Any, builder: Any, kind: Any, values: Any) -> Any:
         return _exp(_Lanes(builder, values[0])).value

@@ -39,18 +39,19 @@ def begin(states, w, v, calls, z, single):
     """Fill F, G, D and JAC at z, and FT where time stands in the equations."""
     n = len(states)
     f, g, ft, jac, d = n, 2 * n, 3 * n, 8 * n, 8 * n + 2 * n * n
-    logs, by_time = z + LOGS * n, z + BY_TIMES * n
+    wrong, logs, by_time = z + WRONG * n, z + LOGS * n, z + BY_TIMES * n
     _natural(states, w, v, z, logs)
     call(calls[LANE_EQUATIONS], LINEARISE, 0, 0.0, calls[LANE_W], f, d, single + NOW)
     if v[TIME_DEPENDENT]:
         call(calls[LANE_EQUATIONS], BY_TIME, 0, 0.0, calls[LANE_W], 0, 0, single + NOW)
+    for j in range(n):  # derivatives of y by z
+        w[wrong + j] = choose(w[logs + j], w[j], 1.0)
+    together = 0.0 * w[single + LENGTH]
     for i in range(n):
         w[g + i] = w[f + i]
         w[by_time + i] = w[ft + i]
         for j in range(n):
-            w[jac + i * n + j] = w[d + i * n + j]
-            if v[HEAD + j] != LINEAR:
-                w[jac + i * n + j] *= choose(w[logs + j], w[j], 1.0)
+            w[jac + i * n + j] = w[d + i * n + j] * w[wrong + j]
         if v[HEAD + i] == POSITIVE:
             share = choose(w[logs + i], 1.0 / w[i], 1.0)
             w[g + i] *= share
@@ -59,7 +60,10 @@ def begin(states, w, v, calls, z, single):
                 w[jac + i * n + j] *= share
             w[jac + i * n + i] -= choose(w[logs + i], w[g + i], 0.0)
         for j in range(n):
-            w[jac + i * n + j] = choose(absolute(w[jac + i * n + j]) < STEEPEST, w[jac + i * n + j], 0.0)
+            together += absolute(w[jac + i * n + j])
+    if any_of(together >= STEEPEST) or any_of(together != together):
+        for k in range(jac, jac + n * n):
+            w[k] = choose(absolute(w[k]) < STEEPEST, w[k], 0.0)
 
 
 @outlined
@@ -143,10 +147,13 @@ def step(states, w, v, flat, order, calls, z, single):
     for s in range(STAGES):
         k = ks + s * n
         for i in range(n):
-            total = w[z + i]
-            for r in range(s):
-                total = times_plus(w[ks + r * n + i], RODAS_A[s, r], total)
-            w[stage + i] = total
+            if s > STAGES - 3:  # as the stage before, and one more
+                w[stage + i] += w[k - n + i]
+            else:
+                total = w[z + i]
+                for r in range(s):
+                    total = times_plus(w[ks + r * n + i], RODAS_A[s, r], total)
+                w[stage + i] = total
         if s == 0:
             for i in range(n):
                 w[k + i] = w[g + i]
