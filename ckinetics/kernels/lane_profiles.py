@@ -40,7 +40,7 @@ def _enter(
     for m in range(out.shape[1]):
         for k in range(out.shape[2]):
             out[row, m, k] = np.nan
-    count, m, event = counts[row], 0, 0
+    count, m, event = counts[row], np.int64(0), 0  # of a literal, numba would compile `record` once more
     if count == 0:
         return SOLVED, count, 0.0
     code = start(states, None, w, v, calls, theta[row], varying, z)
@@ -157,17 +157,22 @@ def _judge(states, w, v, z, rtol, single):
 @jit
 def lane_profiles(
     states, first, last, times, counts, theta, varying, input_state, input_place, event_times, event_inputs,
-    event_values, wanted, rtol, max_steps, calls, whole, out, steps, codes,
+    event_values, wanted, rtol, max_steps, calls, whole, book, order, clocks, out, steps, codes,
 ):  # fmt: skip
-    """Solve the rows first to last as `ode_profiles.profiles` does; a code is AGAIN where that is to be asked."""
+    """Solve the rows first to last as `ode_profiles.profiles` does; a code is AGAIN where that is to be asked.
+
+    `book` (3, lane) is for the row of each lane, and the samples and steps it has done; `clocks` (3, lane) for its
+    time, next step and last sample; `order` (state, lane) for the order of rows of matrices.
+    """
     w, v = floats_at(calls[W]), wholes_at(whole)
     wide, flat = lanes_at(calls[LANE_W]), floats_at(calls[LANE_W])
     n = len(states)
     z = 8 * n + 7 * n * n + n * n * n
     single = z + (LOGS + 1) * n
-    order = np.empty(LANES * n, np.int64)
-    rows, done, taken = np.full(LANES, -1), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    now, longest, stops = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+    rows, done, taken = book[0], book[1], book[2]
+    now, longest, stops = clocks[0], clocks[1], clocks[2]
+    for lane in range(LANES):
+        rows[lane] = -1
     following = first
     while True:
         busy = 0

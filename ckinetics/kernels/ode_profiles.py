@@ -238,7 +238,8 @@ def profiles(
                 if free is not None:
                     for q in range(len(free)):
                         grad[row, m, k, q] = np.nan
-        t, phase, moved_by, event, m, taken, code = 0.0, 0, -1, 0, 0, 0, SOLVED
+        t, phase, moved_by, event, taken, code = 0.0, 0, -1, 0, 0, SOLVED
+        m = np.int64(0)  # of a literal, numba would compile `record` once more
         if counts[row] > 0:
             code = start(states, free, w, v, calls, theta[row], varying, z)
         while code == SOLVED:
@@ -308,10 +309,10 @@ def profiles(
                 if not regular:
                     h = 0.25 * length
                     continue
-                error = _error(states, w, v, z, stage, wrong, rtol, False)
+                error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(False))
                 # Of the time to the next sample, so little may pass unseen.
                 if not error <= 1.0 and length <= max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t):
-                    error = _error(states, w, v, z, stage, wrong, rtol, True)
+                    error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(True))
                 if not error <= 1.0:
                     h = length * (max(0.2, 0.9 * error**-0.2) if error < np.inf else 0.1)
                     continue

@@ -76,7 +76,7 @@ def _change_rows(n, flat, order, k):
             size = abs(flat[(inverse + i * n + k) * LANES + lane])
             if size > (PIVOT_LOSS if swap == k else 1.0) * largest:
                 largest, swap = size, i
-        order[k * LANES + lane] = swap
+        order[k, lane] = swap
         if swap != k:
             for j in range(n):
                 one, other = (inverse + k * n + j) * LANES + lane, (inverse + swap * n + j) * LANES + lane
@@ -89,7 +89,7 @@ def _change_columns(n, flat, order):
     inverse = 8 * n + n * n
     for k in range(n - 1, -1, -1):
         for lane in range(LANES):
-            swap = order[k * LANES + lane]
+            swap = order[k, lane]
             if swap != k:
                 for i in range(n):
                     one, other = (inverse + i * n + k) * LANES + lane, (inverse + i * n + swap) * LANES + lane
@@ -117,7 +117,7 @@ def _invert(states, w, flat, order, single):
             if not changed:
                 for r in range(n):
                     for lane in range(LANES):
-                        order[r * LANES + lane] = r
+                        order[r, lane] = r
             changed = True
             _change_rows(n, flat, order, k)
         size = absolute(w[row + k])

@@ -170,10 +170,11 @@ def solve(
         what = (*events.arrays(slice(None)), wanted, float(rtol), int(max_steps))
 
         def work(first: int, last: int) -> None:
-            (w, v), wide = fixed.scratch(0), fixed.wide_scratch()
+            (w, v), (wide, *more_scratch) = fixed.scratch(0), fixed.wide_scratch()
             calls = (*fixed.calls, w.ctypes.data, fixed.lanes, wide.ctypes.data)
             given = (ordered, counts, theta, *fixed.inputs, *what)
-            lane_profiles(fixed.states, first, last, *given, calls, v.ctypes.data, values, steps, codes)
+            scratch = (v.ctypes.data, *more_scratch)
+            lane_profiles(fixed.states, first, last, *given, calls, *scratch, values, steps, codes)
 
         run_slices(work, patients, threads)
 
@@ -241,13 +242,15 @@ class _Fixed:
         n = len(self.states)
         return np.zeros(self.size + 16 * n * (n_free + 1) + n_free * n * n), self.whole.copy()
 
-    def wide_scratch(self) -> np.ndarray:
-        """Return an array in which patients are solved side by side, for one thread."""
+    def wide_scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the arrays in which patients are solved side by side, for one thread."""
         from ..kernels.lanes import LANES
 
         numbers = np.zeros((self.size + 1) * LANES)
         # As processors want it: numbers in lanes begin at multiples of their size.
-        return numbers[-(numbers.ctypes.data // 8) % LANES :]
+        numbers = numbers[-(numbers.ctypes.data // 8) % LANES :]
+        book, order = np.zeros((3, LANES), np.int64), np.zeros((len(self.states), LANES), np.int64)
+        return numbers, book, order, np.zeros((3, LANES))
 
 
 def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

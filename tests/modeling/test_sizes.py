@@ -1,4 +1,4 @@
-"""Models of one state and of twelve, by both methods and with derivatives, against scipy; other tests have two to five."""
+"""Models of one state and of twelve against scipy; other tests have two to five."""
 
 from __future__ import annotations
 
