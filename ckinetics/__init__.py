@@ -45,6 +45,7 @@ _HOMES = {
     "read_kinetics": "cohorts",
     "read_pc": "cohorts",
     "read_plates": "assay",
+    "read_sbml": "modeling",
     "reasons_table": "noncompartmental",
     "report": "reporting",
     "run_study": "study",
@@ -60,6 +61,7 @@ _HOMES = {
     "validate": "cohorts",
     "vector_copy_number": "assay",
     "write_pc": "cohorts",
+    "write_sbml": "modeling",
 }
 _MODULES = ("errors", "plot", "schema", "units")
 

@@ -31,6 +31,8 @@ from .fitting import fit as fit
 from .modeling import identifiability as identifiability
 from .modeling import list_models as list_models
 from .modeling import load_model as load_model
+from .modeling import read_sbml as read_sbml
+from .modeling import write_sbml as write_sbml
 from .noncompartmental import cautions_table as cautions_table
 from .noncompartmental import nca as nca
 from .noncompartmental import nca_table as nca_table

@@ -1,8 +1,9 @@
-"""The command ``ckinetics models``: the library as a list, one model as a page, a file checked."""
+"""The command ``ckinetics models``: the library as a list, one model as a page, a file checked, SBML in and out."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -15,16 +16,28 @@ _OPTION = typer.Option
 
 
 def models(
-    name: Annotated[str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check.")] = "",
-    checked: Annotated[str, typer.Argument(help="After check: a model's name, or the path of a file.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check, import or export.")
+    ] = "",
+    subject: Annotated[
+        str,
+        typer.Argument(
+            help="After check and export: a model's name, or the path of a file. After import: an SBML file."
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        _OPTION("--out", "-o", help="Of import and export: the file that is written; without it the text is shown."),
+    ] = None,
     text: Annotated[bool, _OPTION("--text", help="Show the file as it is.")] = False,
     points: Annotated[int, _OPTION(min=1, help="Of check: random points at which identifiability is judged.")] = 5,
     seed: Annotated[int, _OPTION(min=0, help="Of check: their seed.")] = 0,
 ) -> None:
-    """List the models; show one; check a model file.
+    """List the models; show one; check a model file; import one from SBML, or export one to it.
 
     Checking validates the file, runs its examples, compares closed forms with the integrated equations, and reports
-    which parameters the outputs can tell apart.
+    which parameters the outputs can tell apart. Importing makes a model file of an SBML file, exporting an SBML file of
+    a model; both need python-libsbml (pip install 'ckinetics[sbml]').
 
     Exit codes: 0 everything went well; 1 the file is faulty or does not keep what it says; 2 the command was used
     wrongly.
@@ -33,9 +46,13 @@ def models(
 
     try:
         if name == "check":
-            _check(checked, points, seed)
-        elif checked:
-            raise InputError(f"'{name} {checked}' is not understood: write 'check {checked}', or one name to show")
+            _check(subject, points, seed)
+        elif name in ("import", "export"):
+            _exchange(name, subject, out)
+        elif subject:
+            raise InputError(f"'{name} {subject}' is not understood: write 'check {subject}', or one name to show")
+        elif out is not None:
+            raise InputError("--out is of import and export: write 'ckinetics models import FILE.xml --out NAME.toml'")
         elif name:
             _show(name, text=text)
         else:
@@ -66,6 +83,33 @@ def _show(name: str, *, text: bool) -> None:
     from ..reporting.model_page import model_lines
 
     _echo(model_lines(model, ascii_only=_ascii_only()))
+
+
+def _exchange(direction: str, subject: str, out: Path | None) -> None:
+    """Write a model file made of an SBML file, or an SBML file made of a model."""
+    from ..errors import InputError
+    from ..jobs import write_text
+    from ..modeling import load_model, read_sbml
+
+    if not subject:
+        example = "import FILE.xml --out NAME.toml" if direction == "import" else "export NAME --out FILE.xml"
+        raise InputError(f"{direction} needs what to read: ckinetics models {example}")
+    ending = ".toml" if direction == "import" else ".xml"
+    if out is not None and out.suffix != ending:
+        raise InputError(f"--out is '{out}': give a name that ends in {ending}")
+    if out is not None and out.exists():
+        raise InputError(f"--out is '{out}', which exists: give another name, or remove it")
+    if direction == "import":
+        text = read_sbml(subject)
+    else:
+        from ..modeling.sbml import sbml_text
+
+        text = sbml_text(load_model(subject))
+    if out is None:
+        _echo(text.splitlines())
+    else:
+        write_text(out, text)
+        typer.echo(f"wrote {out}")
 
 
 def _check(name: str, points: int, seed: int) -> None:

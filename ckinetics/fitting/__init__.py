@@ -1,6 +1,7 @@
 """Fitting models to profiles."""
 
+from .codes import Convergence
 from .individual import fit
-from .results import Convergence
+from .regression import points_from_arrays
 
-__all__ = ["Convergence", "fit"]
+__all__ = ["Convergence", "fit", "points_from_arrays"]

@@ -1,82 +1,43 @@
-"""The tree that a fit returns, and its sentences."""
+"""The tree that a fit returns."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..modeling import Model
+from ..kernels.fit_objective import MEAN, WEIGHT
 from ..schema import Status, YesNo
-from ..units import conversion_factor
-from .samples import USED, Samples
-from .starts import TRANSFORMS, Scale
-from .uncertainty import INTERVALS, quantile
+from .bootstrap import boot_variables, bootstrap
+from .codes import Convergence, flag
+from .derived import derived_quantities
+from .fitted import Fitted
+from .messages import message
+from .problem import time_factor
+from .profiles import ProfileLikelihood, profile_likelihood
+from .samples import PADDING, USED, Samples
+from .starts import TRANSFORMS
+from .uncertainty import INTERVALS, quantile, scaled_information
 
 N_POINTS = 300
-# A derived quantity follows a parameter that moves it by more than this when it moves tenfold either way.
-_FOLLOWS = 0.02
 
 
-class Convergence(IntEnum):
-    """How a patient's fit ended.
-
-    converged : at a minimum.
-    converged_at_kink : at a minimum where a switch (Tmax) stands on a sample time.
-    at_bound : at a minimum with at least one parameter at a bound, so not determined by the data.
-    not_converged : no minimum was reached; the estimates are where the search stopped.
-    too_few_samples : fewer usable samples than estimated parameters plus one; not fitted.
-    no_quantified_sample : not fitted.
-    """
-
-    missing = -1
-    converged = 0
-    converged_at_kink = 1
-    at_bound = 2
-    not_converged = 3
-    too_few_samples = 4
-    no_quantified_sample = 5
-
-
-def _flag(codes: type[IntEnum], meaning: str) -> dict[str, Any]:
-    return {
-        "long_name": meaning,
-        "flag_values": np.array([int(code) for code in codes], dtype=np.int8),
-        "flag_meanings": " ".join(code.name for code in codes),
-    }
-
-
-def result_tree(
-    model: Model,
-    samples: Samples,
-    scale: Scale,
-    found: Any,
-    codes: np.ndarray,
-    se_log: np.ndarray,
-    at_lower: np.ndarray,
-    at_upper: np.ndarray,
-    *,
-    interval: str,
-    confidence: float,
-    attrs: dict[str, Any],
-) -> xr.DataTree:
+def result_tree(fitted: Fitted, attrs: dict[str, Any]) -> xr.DataTree:
     """Return the tree of a fit; see `ckinetics.fitting.fit` for what is in it."""
-    natural = _natural(scale, found)
-    # A switch on a kink has no standard error, but the data do determine it.
-    determined = np.isfinite(se_log)
-    for at, name in enumerate(model.symbolic.switches):
-        determined[:, scale.names.index(name)] |= np.isfinite(found.kinks[:, at]) & determined.any(axis=1)
-    theta = np.ascontiguousarray(natural[:, :-1])
+    profiles = profile_likelihood(fitted) if fitted.interval == "profile" else None
+    replicates = bootstrap(fitted) if fitted.bootstrap else None
     groups = {
-        "/": _root(model, samples, scale, found, codes, se_log, at_lower, at_upper, natural),
-        "/estimates": _estimates(model, samples, scale, found.u, natural, se_log, determined, interval, confidence),
-        "/predictions": _predictions(model, samples, theta),
-        "/curves": _curves(model, samples, theta),
-        "/derived": _derived(model, samples, scale, found.u, theta, determined),
+        "/": _root(fitted),
+        "/estimates": _estimates(fitted, profiles, None if replicates is None else replicates.u),
+        "/identifiability": _identifiability(fitted),
+        "/predictions": _predictions(fitted),
+        "/curves": _curves(fitted),
+        "/derived": derived_quantities(fitted, None if replicates is None else replicates.u),
     }
-    names = np.array(samples.patients, dtype=object)
+    if profiles is not None:
+        groups["/profiles"] = _profiles(fitted, profiles)
+    names = np.array(fitted.series[0].patients, dtype=object)
     groups = {
         path: group.assign_coords(patient=("patient", names, {"long_name": "patient"}))
         for path, group in groups.items()
@@ -85,255 +46,238 @@ def result_tree(
     return xr.DataTree.from_dict(groups, name="fit")
 
 
-def _natural(scale: Scale, found: Any) -> np.ndarray:
-    natural = scale.to_natural(found.u)
-    held = scale.lower == scale.upper
-    natural[:, held] = np.where(np.isnan(natural[:, held]), np.nan, scale.value[held])
-    return np.asarray(natural)
-
-
-def _root(
-    model: Model,
-    samples: Samples,
-    scale: Scale,
-    found: Any,
-    codes: np.ndarray,
-    se_log: np.ndarray,
-    at_lower: np.ndarray,
-    at_upper: np.ndarray,
-    natural: np.ndarray,
-) -> xr.Dataset:
-    messages = [
-        _message(model, samples, scale, found, codes, se_log, at_lower, at_upper, natural, row)
-        for row in range(len(codes))
-    ]
-
+def _root(fitted: Fitted) -> xr.Dataset:
     def count(values: np.ndarray, meaning: str) -> tuple[Any, ...]:
         return "patient", values.astype(np.float64), {"long_name": meaning, "units": "1"}
 
-    return xr.Dataset(
-        {
-            "minus2ll": ("patient", 2.0 * found.value, {"long_name": "−2 log-likelihood, density of ln(level)"}),
-            "n_samples": count(samples.counts, "samples used"),
-            "n_quantified": count(samples.count("quantified"), "quantified samples used"),
-            "n_censored": count(samples.count("censored"), "samples used below LLOQ or above ULOQ"),
-            "n_unused": count(samples.count("unused"), "samples not used; the reasons are in message"),
-            "starts_agreeing": count(found.agreeing, "starts that ended within 0.1 of minus2ll"),
-            "convergence": ("patient", codes.astype(np.int8), _flag(Convergence, "how the fit ended")),
-            "message": ("patient", np.array(messages, dtype=object), {"long_name": "the fit in words"}),
-        }
-    )
+    words = [message(fitted, row) for row in range(len(fitted.codes))]
+    scale = "ln(level)" if fitted.problem.errors[0].on_log else "the level"
+    variables = {
+        "minus2ll": ("patient", _minus2ll(fitted), {"long_name": f"−2 log-likelihood, density of {scale}"}),
+        "n_samples": count(fitted.counts, "samples used"),
+        "n_quantified": count(fitted.count("quantified"), "quantified samples used"),
+        "n_censored": count(fitted.count("censored"), "samples used below LLOQ or above ULOQ"),
+        "n_unused": count(fitted.count("unused"), "samples not used; the reasons are in message"),
+        "starts_agreeing": count(fitted.found.agreeing, "starts that ended within 0.1 of minus2ll"),
+        "convergence": ("patient", fitted.codes.astype(np.int8), flag(Convergence, "how the fit ended")),
+        "message": ("patient", np.array(words, dtype=object), {"long_name": "the fit in words"}),
+    }
+    if fitted.problem.prior:
+        meaning = {"long_name": "minus2ll plus −2 ln(prior density), apart from a constant: what was minimised"}
+        variables["minus2posterior"] = ("patient", 2.0 * fitted.found.value, meaning)
+    return xr.Dataset(variables)
 
 
-def _message(
-    model: Model,
-    samples: Samples,
-    scale: Scale,
-    found: Any,
-    codes: np.ndarray,
-    se_log: np.ndarray,
-    at_lower: np.ndarray,
-    at_upper: np.ndarray,
-    natural: np.ndarray,
-    row: int,
-) -> str:
-    """Return what is to be said of a patient's fit."""
-    code, free = codes[row], scale.lower < scale.upper
-    parts = []
-    if code == Convergence.no_quantified_sample:
-        parts.append("no quantified sample, so no curve can be fitted")
-    elif code == Convergence.too_few_samples:
-        parts.append(
-            f"{samples.counts[row]} usable samples cannot determine {free.sum()} parameters: "
-            "fix some with fixed={...}"
-        )
-    elif code == Convergence.not_converged:
-        parts.append("not converged: the estimates are where the search stopped; try more starts, or fix a parameter")
+def _minus2ll(fitted: Fitted) -> np.ndarray:
+    """Return −2 log-likelihood without the prior."""
+    total = 2.0 * fitted.found.value
+    if fitted.problem.prior:
+        scale = fitted.problem.scale.compiled(prior=True)
+        off = np.where(fitted.problem.scale.free, fitted.found.u - scale[MEAN], 0.0)
+        total = total - (scale[WEIGHT] * off**2).sum(axis=1)
+    return np.asarray(total)
+
+
+def _estimates(fitted: Fitted, profiles: ProfileLikelihood | None, replicates: np.ndarray | None) -> xr.Dataset:
+    scale, natural, u, se_log = fitted.problem.scale, fitted.natural, fitted.found.u, fitted.se_log
+    kind = f"{fitted.confidence:g} confidence: {INTERVALS[fitted.interval]}"
+    if profiles is None:
+        reach = quantile(fitted.interval, fitted.confidence, fitted.n_scatter, fitted.n_curve_free)[:, None] * se_log
+        lower, upper = scale.to_natural(u - reach), scale.to_natural(u + reach)
     else:
-        parts.append("converged")
-    if code in (Convergence.converged, Convergence.converged_at_kink, Convergence.at_bound):
-        switches = model.symbolic.switches
-        for at, name in enumerate(switches):
-            if np.isfinite(found.kinks[row, at]):
-                parts.append(
-                    f"{name} stands on the sample at {found.kinks[row, at]:g} {model.specification.time_unit}, where "
-                    "the likelihood has a kink: no standard error for it, and the others hold it there"
-                )
-        for edges, word in ((at_lower, "lower"), (at_upper, "upper")):
-            names = [name for name, edge in zip(scale.names, edges[row], strict=True) if edge]
-            if names:
-                parts.append(f"{' and '.join(names)} at the {word} bound, and held there by the other standard errors")
-        if at_lower[row, -1]:
-            parts.append(
-                f"the curve goes through the quantified samples, so {scale.names[-1]} and all standard errors are "
-                "not determined: fix parameters"
-            )
-        else:
-            kinked = {name for at, name in enumerate(switches) if np.isfinite(found.kinks[row, at])}
-            said = at_lower[row] | at_upper[row] | np.isin(scale.names, list(kinked))
-            lost = [
-                name for at, name in enumerate(scale.names) if free[at] and np.isnan(se_log[row, at]) and not said[at]
-            ]
-            if lost:
-                parts.append(f"not estimable: {', '.join(lost)}{_empty_phases(model, samples, natural[row], row)}")
-    words = samples.unused_in_words(row)
-    return "; ".join([*parts, words] if words else parts)
-
-
-def _empty_phases(model: Model, samples: Samples, natural: np.ndarray, row: int) -> str:
-    """Return which phases hold no quantified sample of a patient, in brackets."""
-    phases = model.specification.phases
-    ends = np.full((1, max(len(phases) - 1, 1)), np.inf)
-    model.compiled.phase_ends(np.ascontiguousarray(natural[None, :-1]), ends)
-    count = samples.counts[row]
-    times = samples.times[row, :count][samples.kinds[row, :count] == 0]
-    place = np.searchsorted(ends[0, : len(phases) - 1], times, side="right")
-    empty = [phase.name for at, phase in enumerate(phases) if not (place == at).any()]
-    return f" (no quantified sample in the phase {' and '.join(empty)})" if empty else ""
-
-
-def _estimates(
-    model: Model,
-    samples: Samples,
-    scale: Scale,
-    u: np.ndarray,
-    natural: np.ndarray,
-    se_log: np.ndarray,
-    determined: np.ndarray,
-    interval: str,
-    confidence: float,
-) -> xr.Dataset:
-    free = scale.lower < scale.upper
-    curve = int(free[:-1].sum())
-    reach = quantile(interval, confidence, samples.counts, curve)[:, None] * se_log
-    kind = f"{confidence:g} confidence: {INTERVALS[interval]}"
-    estimable = np.where(np.isnan(natural), YesNo.unknown, np.where(determined, YesNo.yes, YesNo.no))
-    estimable[:, ~free] = YesNo.unknown
+        lower, upper = scale.to_natural(profiles.lower), scale.to_natural(profiles.upper)
+    estimable = np.where(np.isnan(natural), YesNo.unknown, np.where(fitted.determined, YesNo.yes, YesNo.no))
+    estimable[:, ~scale.free] = YesNo.unknown
     dims = ("patient", "parameter")
-    units = [_unit_of_data(model, parameter.unit, samples.unit) for parameter in model.parameters.values()] + ["1"]
+    units = [fitted.unit_of_data(parameter.unit) for parameter in fitted.problem.model.parameters.values()]
+    for error, samples in zip(fitted.problem.errors, fitted.series, strict=True):
+        if error.a is not None:
+            units.append("1" if error.on_log else samples.unit)
+        if error.b is not None:
+            units.append("1")
+    variables: dict[str, Any] = {
+        "estimate": (dims, natural, {"long_name": "estimate"}),
+        "se": (
+            dims,
+            se_log * scale.slope(natural),
+            {"long_name": "standard error, observed information, delta method"},
+        ),
+        "se_log": (dims, se_log, {"long_name": "standard error on the estimation scale (coordinate transform)"}),
+        "lower": (dims, lower, {"long_name": f"lower limit, {kind}"}),
+        "upper": (dims, upper, {"long_name": f"upper limit, {kind}"}),
+        "estimable": (
+            dims,
+            estimable.astype(np.int8),
+            flag(YesNo, "determined by the data (at a kink too); unknown where fixed or not fitted"),
+        ),
+    }
+    if replicates is not None:
+        variables |= boot_variables(dims, fitted.problem.natural(replicates), replicates, fitted)
     return xr.Dataset(
-        {
-            "estimate": (dims, natural, {"long_name": "estimate"}),
-            "se": (
-                dims,
-                se_log * scale.slope(natural),
-                {"long_name": "standard error, observed information, delta method"},
-            ),
-            "se_log": (dims, se_log, {"long_name": "standard error on the estimation scale (coordinate transform)"}),
-            "lower": (dims, scale.to_natural(u - reach), {"long_name": f"lower limit, {kind}"}),
-            "upper": (dims, scale.to_natural(u + reach), {"long_name": f"upper limit, {kind}"}),
-            "estimable": (
-                dims,
-                estimable.astype(np.int8),
-                _flag(YesNo, "determined by the data (at a kink too); unknown where fixed or not fitted"),
-            ),
-        },
+        variables,
         {
             "parameter": ("parameter", np.array(scale.names, dtype=object)),
             "unit": ("parameter", np.array(units, dtype=object)),
             "transform": ("parameter", np.array(TRANSFORMS, dtype=object)[scale.transform]),
             "fixed": (
                 "parameter",
-                np.where(free, YesNo.no, YesNo.yes).astype(np.int8),
-                _flag(YesNo, "held at a value"),
+                np.where(scale.free, YesNo.no, YesNo.yes).astype(np.int8),
+                flag(YesNo, "held at a value"),
             ),
         },
         {"interval": kind},
     )
 
 
-def _predictions(model: Model, samples: Samples, theta: np.ndarray) -> xr.Dataset:
-    factor = conversion_factor("day", model.specification.time_unit)
-    predicted = np.full(samples.time.shape, np.nan)
-    getattr(model.compiled, f"curves_{model.fitted_output}")(samples.time * factor, theta, predicted)
-    predicted[np.isnan(theta).any(axis=1)] = np.nan
-    quantified = samples.used & (samples.status == Status.quantified)
-    with np.errstate(all="ignore"):
-        residual = np.where(quantified, np.log(samples.level) - np.log(predicted), np.nan)
-    used = np.where(samples.fate < 0, YesNo.unknown, np.where(samples.fate == USED, YesNo.yes, YesNo.no))
-    dims, unit = ("patient", "sample"), {"units": samples.unit}
+def _identifiability(fitted: Fitted) -> xr.Dataset:
+    """Return correlations of estimates, and eigenvalues and vectors of the information with unit diagonal."""
+    scale = fitted.problem.scale
+    size = len(scale.names)
+    correlation = fitted.covariance / (fitted.se_log[:, :, None] * fitted.se_log[:, None, :])
+    values, vectors = np.full((len(fitted.codes), size), np.nan), np.full((len(fitted.codes), size, size), np.nan)
+    for row in np.flatnonzero(fitted.codes <= Convergence.at_bound):
+        index, _, found, directions = scaled_information(fitted.found.hessian[row], scale.free)
+        values[row, : len(found)] = found
+        for at in range(len(found)):
+            vectors[row, at, index] = directions[:, at]
+    names = np.array(scale.names, dtype=object)
     return xr.Dataset(
         {
-            "time": (dims, samples.time, {"long_name": "time since first infusion", "units": "day"}),
-            "level": (dims, samples.level, {"long_name": "level; NaN unless quantified", **unit}),
-            "status": (dims, samples.status.astype(np.int8), _flag(Status, "what is known of the level")),
-            "predicted": (dims, predicted, {"long_name": "predicted level", **unit}),
-            "residual": (dims, residual, {"long_name": "ln(level) − ln(predicted); NaN where censored or not used"}),
-            "used": (dims, used.astype(np.int8), _flag(YesNo, "used by the fit")),
-        }
+            "correlation": (
+                ("patient", "parameter", "parameter_2"),
+                correlation,
+                {"long_name": "correlation of estimates, estimation scale"},
+            ),
+            "eigenvalue": (
+                ("patient", "direction"),
+                values,
+                {"long_name": "eigenvalue of the observed information with unit diagonal, ascending"},
+            ),
+            "eigenvector": (
+                ("patient", "direction", "parameter"),
+                vectors,
+                {"long_name": "direction in the parameters, each in units of 1/sqrt(its own information)"},
+            ),
+        },
+        {"parameter": ("parameter", names), "parameter_2": ("parameter_2", names)},
     )
 
 
-def _curves(model: Model, samples: Samples, theta: np.ndarray) -> xr.Dataset:
+def _by_output(fitted: Fitted, tables: list[np.ndarray], dim: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return one table as it is, or several along a dim ``output``, padded with NaN (or 0 for whole numbers)."""
+    if len(tables) == 1:
+        return ("patient", dim), tables[0]
+    widest = max(table.shape[1] for table in tables)
+    empty = np.nan if tables[0].dtype.kind == "f" else -1
+    padded = [
+        np.pad(table, ((0, 0), (0, widest - table.shape[1])), constant_values=empty).astype(table.dtype)
+        for table in tables
+    ]
+    return ("patient", "output", dim), np.stack(padded, axis=1)
+
+
+def _output_coords(fitted: Fitted) -> dict[str, Any]:
+    if len(fitted.series) == 1:
+        return {}
+    units = [s.unit for s in fitted.series]
+    return {
+        "output": ("output", np.array(fitted.problem.outputs, dtype=object)),
+        "unit": ("output", np.array(units, dtype=object)),
+    }
+
+
+def _predictions(fitted: Fitted) -> xr.Dataset:
+    columns: dict[str, list[np.ndarray]] = {}
+    for at, samples in enumerate(fitted.series):
+        for name, table in _prediction(fitted, at, samples).items():
+            columns.setdefault(name, []).append(table)
+    unit = {"units": fitted.series[0].unit} if len(fitted.series) == 1 else {}
+    log = fitted.problem.errors[0].on_log
+    residual = "ln(level) − ln(predicted)" if log else "level − predicted"
+    meanings: dict[str, dict[str, Any]] = {
+        "time": {"long_name": "time since first infusion", "units": "day"},
+        "level": {"long_name": "level; NaN unless quantified", **unit},
+        "status": flag(Status, "what is known of the level"),
+        "lod": {"long_name": "limit of detection", **unit},
+        "lloq": {"long_name": "lower limit of quantification", **unit},
+        "uloq": {"long_name": "upper limit of quantification", **unit},
+        "predicted": {"long_name": "predicted level", **unit},
+        "residual": {"long_name": f"{residual}; NaN where censored or not used"},
+        "sd": {"long_name": "residual standard deviation at the predicted level, on the scale of residual"},
+        "used": flag(YesNo, "used by the fit"),
+    }
+    return xr.Dataset(
+        {name: (*_by_output(fitted, tables, "sample"), meanings[name]) for name, tables in columns.items()},
+        _output_coords(fitted),
+    )
+
+
+def _prediction(fitted: Fitted, at: int, samples: Samples) -> dict[str, np.ndarray]:
+    problem, error = fitted.problem, fitted.problem.errors[at]
+    times = np.ascontiguousarray(samples.time * time_factor(problem.model))
+    predicted = problem.curve(times, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)[at]
+    quantified = samples.used & (samples.status == Status.quantified)
+    sd = error.sd(predicted, problem.error_values(fitted.natural))
+    with np.errstate(all="ignore"):
+        off = np.log(samples.level) - np.log(predicted) if error.on_log else samples.level - predicted
+    used = np.where(samples.fate == PADDING, YesNo.unknown, np.where(samples.fate == USED, YesNo.yes, YesNo.no))
+    return {
+        "time": samples.time,
+        "level": samples.level,
+        "status": samples.status.astype(np.int8),
+        "lod": samples.lod,
+        "lloq": samples.lloq,
+        "uloq": samples.uloq,
+        "predicted": predicted,
+        "residual": np.where(quantified, off, np.nan),
+        "sd": np.where(np.isnan(predicted), np.nan, sd),
+        "used": used.astype(np.int8),
+    }
+
+
+def _curves(fitted: Fitted) -> xr.Dataset:
     """Return each fitted curve from 0 to the last sample used, dense early, with every switch on the grid."""
-    factor = conversion_factor("day", model.specification.time_unit)
-    # A padding after the last used sample is NaN, and so is the time of a patient without samples.
-    times = np.where(np.isnan(samples.times), 0.0, samples.times)
-    last = times.max(axis=1, initial=0.0)
-    grid = last[:, None] * np.linspace(0.0, 1.0, N_POINTS) ** 2
-    ends = np.full((len(theta), max(len(model.specification.phases) - 1, 1)), np.nan)
-    model.compiled.phase_ends(theta, ends)
+    problem = fitted.problem
+    factor = time_factor(problem.model)
+    times = np.where(np.isfinite(fitted.data.times), fitted.data.times, np.nan)
+    with np.errstate(all="ignore"):
+        last = np.nan_to_num(np.fmax.reduce(times, axis=1, initial=0.0))
+    begin = np.zeros(len(last))
+    share = np.linspace(0.0, 1.0, N_POINTS) ** 2
+    if not problem.model.specification.states:  # a curve of something else than time
+        begin, share = np.fmin.reduce(times, axis=1, initial=np.inf), np.linspace(0.0, 1.0, N_POINTS)
+        begin = np.where(np.isfinite(begin), begin, 0.0)
+    grid = begin[:, None] + (last - begin)[:, None] * share
+    ends = problem.phase_ends(fitted.theta, fitted.constants)
     for row, end in zip(*np.nonzero((ends > 0) & (ends < last[:, None])), strict=True):
         near = 1 + int(np.argmin(np.abs(grid[row, 1:-1] - ends[row, end])))
         grid[row, near] = ends[row, end]
-    predicted = np.full(grid.shape, np.nan)
-    getattr(model.compiled, f"curves_{model.fitted_output}")(grid, theta, predicted)
-    absent = np.isnan(theta).any(axis=1)
-    predicted[absent], grid[absent] = np.nan, np.nan
-    dims = ("patient", "point")
+    predicted = problem.curve(grid, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)
+    grid[np.isnan(fitted.theta).any(axis=1)] = np.nan
+    unit = {"units": fitted.series[0].unit} if len(fitted.series) == 1 else {}
     return xr.Dataset(
         {
-            "time": (dims, grid / factor, {"long_name": "time since first infusion", "units": "day"}),
-            "predicted": (dims, predicted, {"long_name": "predicted level", "units": samples.unit}),
-        }
+            "time": (
+                ("patient", "point"),
+                grid / factor,
+                {"long_name": "time since first infusion", "units": "day"},
+            ),
+            "predicted": (*_by_output(fitted, list(predicted), "point"), {"long_name": "predicted level", **unit}),
+        },
+        _output_coords(fitted),
     )
 
 
-def _unit_of_data(model: Model, unit: str, given: str) -> str:
-    """Return a unit of the model file with the data's unit in place of the output's (see ``scales_with``)."""
-    return unit.replace(model.specification.outputs[model.fitted_output].unit, given)
-
-
-def _derived(
-    model: Model, samples: Samples, scale: Scale, u: np.ndarray, theta: np.ndarray, determined: np.ndarray
-) -> xr.Dataset:
-    entries = model.specification.derived
-    absent = np.isnan(theta).any(axis=1)
-
-    def compute(natural: np.ndarray) -> np.ndarray:
-        values = np.full((len(theta), len(entries)), np.nan)
-        model.compiled.derived(np.ascontiguousarray(natural), values)
-        values[absent] = np.nan
-        return values
-
-    values = compute(theta)
-    # A quantity that follows a parameter which the data do not determine is not determined either.
-    leans = np.zeros(values.shape, dtype=bool)
-    for at in np.flatnonzero((scale.lower < scale.upper)[:-1]):
-        reach = np.log(10.0) if scale.transform[at] else 2.0 * scale.spread[at]
-        for step in (-reach, reach):
-            moved = u.copy()
-            moved[:, at] = np.clip(moved[:, at] + step, scale.lower[at], scale.upper[at])
-            with np.errstate(all="ignore"):
-                follows = ~(np.abs(compute(scale.to_natural(moved)[:, :-1]) / values - 1.0) < _FOLLOWS)
-            leans |= follows & ~determined[:, at, None]
-    estimable = np.where(np.isnan(values), YesNo.unknown, np.where(leans, YesNo.no, YesNo.yes))
-
-    def words(texts: list[str]) -> tuple[str, np.ndarray]:
-        return "quantity", np.array(texts, dtype=object)
-
+def _profiles(fitted: Fitted, profiles: ProfileLikelihood) -> xr.Dataset:
+    dims = ("patient", "parameter", "step")
     return xr.Dataset(
         {
-            "value": (("patient", "quantity"), values, {"long_name": "derived quantity at the estimates"}),
-            "estimable": (
-                ("patient", "quantity"),
-                estimable.astype(np.int8),
-                _flag(YesNo, "depends on no parameter that the data do not determine"),
+            "value": (
+                dims,
+                fitted.problem.scale.to_natural(np.moveaxis(profiles.u, 1, 2)).swapaxes(1, 2),
+                {"long_name": "value that the parameter was held at, in ascending order"},
             ),
+            "rise": (dims, 2.0 * profiles.rise, {"long_name": "−2 log-likelihood above its minimum"}),
         },
-        {
-            "quantity": words(list(entries)),
-            "unit": words([_unit_of_data(model, entry.unit, samples.unit) for entry in entries.values()]),
-            "label": words([entry.label for entry in entries.values()]),
-        },
+        {"parameter": ("parameter", np.array(fitted.problem.scale.names, dtype=object))},
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from ..errors import InputError
+from ..kernels import fit_objective, likelihood
+from ..kernels.fit_objective import Data
 from ..schema import BLQ_STATUSES, Excluded, Status
 from ..units import conversion_factor, kind_of, normalise_unit
 
@@ -20,14 +23,31 @@ REASONS = (
     "below an LLOQ that is not known (what they tell is lost: give lloq)",
     "above a ULOQ that is not known (what they tell is lost: give uloq)",
     "quantified as zero or less",
+    "below the LLOQ and left out, as asked",
 )
 PADDING = -1
 USED = len(REASONS)
+CENSORING = {
+    "M3": "M3: below LLOQ by the probability of lying there; detected or not detected by the hit model where the "
+    "limit of detection is known",
+    "M3 without detection": "M3: below LLOQ by the probability of lying there; detection below LLOQ not used",
+    "M1": "M1: samples below LLOQ left out (biased; for comparison only)",
+    "M5": "M5: samples below LLOQ taken as LLOQ/2 (biased; for comparison only)",
+    "M6": "M6: the first of successive samples below LLOQ taken as LLOQ/2, later ones left out (biased; for "
+    "comparison only)",
+}
+ASSAY_ERRORS = {
+    "none": "no error of the assay apart from the residual one",
+    "counting": "counting error of the copies in the wells at the predicted level (LOD/ln(20) copies a unit of level), "
+    "added to the residual variance on both sides of the LLOQ",
+}
+# Three expected copies are seen in 95 % of samples: that is what a limit of detection is.
+_COPIES_AT_LOD = float(np.log(20.0))
 
 
 @dataclass(frozen=True)
 class Samples:
-    """One series of profiles, packed for a fit; arrays are (patient, sample) unless said otherwise.
+    """One output's series of profiles; arrays are (patient, sample) unless said otherwise.
 
     Attributes
     ----------
@@ -35,23 +55,24 @@ class Samples:
     time : days since infusion, as given
     level : quantified levels in the model's unit, else NaN
     status : codes of `ckinetics.schema.Status`
+    lod, lloq, uloq : limits in the model's unit, NaN where not known
     fate : USED, an index into REASONS, or PADDING where there is no sample
-    times, ys, kinds : used samples moved to the front: time in the model's unit, ln(level) or ln(limit), and
-        the kind (0 quantified, -1 below the limit, 1 above it)
-    counts : (patient,) number of used samples
+    kind : of used samples, as `ckinetics.kernels.likelihood` counts them
+    value : of used samples, the level or the limit that they enter the likelihood with
     unit : unit of the levels
-    matrix : the matrix that was taken, or ""
+    matrix : the matrix (or other series) that was taken, or ""
     """
 
     patients: list[str]
     time: np.ndarray
     level: np.ndarray
     status: np.ndarray
+    lod: np.ndarray
+    lloq: np.ndarray
+    uloq: np.ndarray
     fate: np.ndarray
-    times: np.ndarray
-    ys: np.ndarray
-    kinds: np.ndarray
-    counts: np.ndarray
+    kind: np.ndarray
+    value: np.ndarray
     unit: str
     matrix: str
 
@@ -60,14 +81,19 @@ class Samples:
         """Whether each sample is used."""
         return self.fate == USED
 
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of used samples of each patient."""
+        return np.asarray(self.used.sum(axis=1))
+
     def count(self, kind: str) -> np.ndarray:
         """Return, per patient, how many samples are ``"quantified"``, ``"censored"`` or ``"unused"``."""
         quantified = self.used & (self.status == Status.quantified)
         if kind == "quantified":
-            return quantified.sum(axis=1)
+            return np.asarray(quantified.sum(axis=1))
         if kind == "censored":
-            return (self.used & ~quantified).sum(axis=1)
-        return ((self.fate != PADDING) & ~self.used).sum(axis=1)
+            return np.asarray((self.used & ~quantified).sum(axis=1))
+        return np.asarray(((self.fate != PADDING) & ~self.used).sum(axis=1))
 
     def unused_in_words(self, row: int) -> str:
         """Say how many samples of a patient are not used and why; "" when all are."""
@@ -78,9 +104,16 @@ class Samples:
 
 
 def gather_samples(
-    profiles: xr.Dataset, *, matrix: str | None, unit: str, time_unit: str, any_unit: bool = False
+    profiles: xr.Dataset,
+    *,
+    matrix: str | None,
+    unit: str,
+    any_unit: bool = False,
+    on_log: bool = True,
+    dynamic: bool = True,
+    censoring: str = "M3",
 ) -> Samples:
-    """Return one matrix's samples, ready to fit.
+    """Return one series' samples, and what each is to a fit.
 
     Parameters
     ----------
@@ -88,11 +121,17 @@ def gather_samples(
         Profiles over patient, matrix (or another series dim, or none) and sample.
     matrix : str or None
         Which series. None takes the only one, or "blood" where there are several.
-    unit, time_unit : str
-        The model's units. Levels in another unit of the same kind are converted.
+    unit : str
+        The output's unit. Levels in another unit of the same kind are converted.
     any_unit : bool
         Whether levels of another kind of quantity keep their own unit (the model's output is proportional to
         a parameter, which then has that unit).
+    on_log : bool
+        Whether the residual error is on the ln scale, which takes positive levels only.
+    dynamic : bool
+        Whether the model begins at time 0, so that nothing is known of samples before it.
+    censoring : str
+        A key of `CENSORING`.
 
     Raises
     ------
@@ -111,48 +150,128 @@ def gather_samples(
 
     def limit(name: str) -> np.ndarray:
         values = one[name].values if name in one else np.full(shape, np.nan)
-        return np.where(values > 0, values, np.nan) * factor
+        return np.asarray(np.where(values > 0, values, np.nan) * factor)
 
     time = one["time"].values.astype(np.float64)
     status = one["status"].values
     level = np.where(status == Status.quantified, one["level"].values, np.nan) * factor
-    lloq, uloq = limit("lloq"), limit("uloq")
+    lod, lloq, uloq = limit("lod"), limit("lloq"), limit("uloq")
     excluded = one["excluded"].values if "excluded" in one else np.zeros(shape, np.int8)
     quantified, below = status == Status.quantified, np.isin(status, BLQ_STATUSES)
     above = status == Status.above_uloq
+    by_detection = np.zeros(shape, bool)
+    if censoring == "M3" and on_log:
+        by_detection = (status == Status.not_detected) & ~np.isnan(lod)
+        by_detection |= (status == Status.detected_below_lloq) & ~np.isnan(lod) & ~np.isnan(lloq)
+    left_out = below & (censoring == "M1")
+    if censoring == "M6":
+        left_out |= below & _not_first(below, time)
     tests = (
         excluded == Excluded.excluded,
         ~(quantified | below | above) | (quantified & np.isnan(level)),
         np.isnan(time),
-        time < 0,
-        below & np.isnan(lloq),
+        (time < 0) & dynamic,
+        below & np.isnan(lloq) & ~by_detection,
         above & np.isnan(uloq),
-        quantified & ~(level > 0),
+        quantified & ~(level > 0) & on_log,
+        left_out,
     )
     fate = np.select(tests, range(len(REASONS)), default=USED)
     fate[(status == Status.missing) & np.isnan(time) & (excluded != Excluded.excluded)] = PADDING
-
-    used = fate == USED
+    kind = np.where(below, likelihood.BELOW, np.where(above, likelihood.ABOVE, likelihood.QUANTIFIED))
+    kind[by_detection & (status == Status.not_detected)] = likelihood.NOT_DETECTED
+    kind[by_detection & (status == Status.detected_below_lloq)] = likelihood.DETECTED_BELOW
     value = np.where(quantified, level, np.where(below, lloq, uloq))
-    order = np.argsort(~used, axis=1, kind="stable")
-    front = np.take_along_axis(used, order, axis=1)
-
-    def pack(values: np.ndarray, empty: float) -> np.ndarray:
-        return np.ascontiguousarray(np.where(front, np.take_along_axis(values, order, axis=1), empty))
-
+    if censoring in ("M5", "M6"):
+        kind[below] = likelihood.QUANTIFIED
+        value = np.where(below, 0.5 * lloq, value)
     return Samples(
         patients=[str(name) for name in one["patient"].values.tolist()],
         time=time,
         level=level,
         status=status,
+        lod=lod,
+        lloq=lloq,
+        uloq=uloq,
         fate=fate,
-        times=pack(time * conversion_factor("day", time_unit), np.nan),
-        ys=pack(np.log(np.where(used, value, 1.0)), np.nan),
-        kinds=pack(np.where(below, -1, np.where(above, 1, 0)), 0).astype(np.int64),
-        counts=used.sum(axis=1),
+        kind=kind.astype(np.int64),
+        value=value,
         unit=normalise_unit(unit),
         matrix=label,
     )
+
+
+def pack(
+    series: Sequence[Samples],
+    *,
+    on_log: Sequence[bool],
+    factor: float,
+    constants: np.ndarray,
+    which: np.ndarray,
+    assay_error: str = "none",
+) -> Data:
+    """Return the used samples of all outputs as compiled code takes them.
+
+    Parameters
+    ----------
+    series : sequence of Samples
+        One for each output, over the same patients.
+    on_log : sequence of bool
+        Whether each output's error is on the ln scale.
+    factor : float
+        The model's unit of time in a day.
+    constants : ndarray (patient, constant)
+        Constants of the patients.
+    which : ndarray of bool
+        Patients to fit; the others have no samples.
+    assay_error : str
+        A key of `ASSAY_ERRORS`.
+    """
+    patients = len(which)
+    used = [s.used & which[:, None] for s in series]
+    n = sum(mask.sum(axis=1) for mask in used) if series else np.zeros(patients, np.int64)
+    widest = max(int(np.max(n, initial=0)), 1)
+    shape = (patients, widest)
+    times, counts = np.full(shape, np.inf), np.zeros((patients, 2), np.int64)
+    marks, values = np.zeros((patients, 3, widest), np.int64), np.zeros((patients, 3, widest))
+    for row in range(patients):
+        if not n[row]:
+            continue
+        own = [np.flatnonzero(mask[row]) for mask in used]
+        found = np.concatenate([s.time[row, index] * factor for s, index in zip(series, own, strict=True)])
+        distinct, place = np.unique(found, return_inverse=True)
+        counts[row] = len(distinct), n[row]
+        times[row, : len(distinct)] = distinct
+        marks[row, fit_objective.AT, : n[row]] = place
+        first = 0
+        for number, (s, index) in enumerate(zip(series, own, strict=True)):
+            span = slice(first, first + len(index))
+            first += len(index)
+            marks[row, fit_objective.OUTPUT, span], marks[row, fit_objective.KIND, span] = number, s.kind[row, index]
+            value, lod = s.value[row, index], s.lod[row, index]
+            with np.errstate(all="ignore"):
+                y = np.log(value) if on_log[number] else value
+            # A sample without a limit is known by its detection alone.
+            values[row, fit_objective.Y, span] = np.where(np.isfinite(y), y, 0.0)
+            values[row, fit_objective.RATE, span] = np.where(np.isnan(lod), 0.0, _COPIES_AT_LOD / lod)
+            if assay_error == "counting":
+                values[row, fit_objective.NOISE, span] = np.where(np.isnan(lod), 0.0, lod / _COPIES_AT_LOD)
+    return Data(times, counts, marks, values, np.ascontiguousarray(constants))
+
+
+def only(data: Data, which: np.ndarray) -> Data:
+    """Return data in which the other patients have no samples, so that compiled code passes them over."""
+    return data._replace(counts=np.where(which[:, None], data.counts, 0))
+
+
+def _not_first(below: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Whether a sample below the LLOQ follows another one in time, with none between that is not."""
+    later = np.zeros(below.shape, bool)
+    for row in range(len(below)):
+        order = np.argsort(time[row], kind="stable")
+        order = order[~np.isnan(time[row, order])]
+        later[row, order[1:]] = below[row, order[1:]] & below[row, order[:-1]]
+    return later
 
 
 def _series(profiles: xr.Dataset, matrix: str | None) -> tuple[xr.Dataset, str]:

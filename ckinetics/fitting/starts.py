@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..kernels import optimise
+from ..kernels.likelihood import QUANTIFIED
 from ..modeling import Model
 from ..modeling.specification import DATA_FEATURES, Parameter
+from .residuals import ErrorModel
 from .samples import Samples
 
 # In the order of the codes of `ckinetics.kernels.optimise`.
@@ -19,20 +22,23 @@ _LOGIT_EDGE = 16.0
 
 @dataclass(frozen=True)
 class Scale:
-    """The estimation scale of all estimated parameters: those of the curve, then the residual one.
+    """The estimation scale of all estimated parameters: those of the curve, then those of residual errors.
 
     Attributes
     ----------
     names : parameter names
+    n_curve : how many of them belong to the curve
     transform : codes of `ckinetics.kernels.optimise`
     low, high : bounds on the natural scale
     lower, upper : bounds on the estimation scale; equal where a parameter is fixed
     value : the file's values, or the fixed ones, natural scale
     typical : the same on the estimation scale
     spread : width of the design of starts, estimation scale
+    sd : standard deviation of the file's random effect, estimation scale; 0 without one
     """
 
     names: list[str]
+    n_curve: int
     transform: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -41,6 +47,18 @@ class Scale:
     value: np.ndarray
     typical: np.ndarray
     spread: np.ndarray
+    sd: np.ndarray
+
+    @property
+    def free(self) -> np.ndarray:
+        """Whether each parameter is estimated."""
+        return np.asarray(self.lower < self.upper)
+
+    def compiled(self, *, prior: bool) -> np.ndarray:
+        """Return the scale as compiled code takes it, with the file's random effects as a prior or not."""
+        weight = np.where(self.sd > 0, 1.0 / np.where(self.sd > 0, self.sd, 1.0) ** 2, 0.0) if prior else 0.0 * self.sd
+        rows = (self.lower, self.upper, self.transform, self.low, self.high, self.typical, weight)
+        return np.array(rows, dtype=np.float64)
 
     def to_estimation(self, values: np.ndarray) -> np.ndarray:
         """Transform natural values, parameters along the last dim; NaN where that is impossible."""
@@ -63,25 +81,28 @@ class Scale:
         return np.where(self.transform == optimise.LOG, values, np.where(self.transform == optimise.LOGIT, logit, 1.0))
 
 
-def estimation_scale(model: Model, fixed: dict[str, float]) -> Scale:
-    """Return the estimation scale of a model's parameters and its residual parameter, some held fixed."""
-    residual = model.specification.outputs[model.fitted_output].residual
-    assert residual is not None  # fitted_output names an output that has one
+def estimation_scale(model: Model, errors: list[ErrorModel], fixed: Mapping[str, float]) -> Scale:
+    """Return the estimation scale of a model's parameters and its residual parameters, some held fixed."""
     entries = [
-        (name, TRANSFORMS.index(p.transform), *p.bounds, p.value, _spread(p)) for name, p in model.parameters.items()
+        (name, TRANSFORMS.index(p.transform), *p.bounds, p.value, _spread(p), p.sd)
+        for name, p in model.parameters.items()
     ]
-    entries.append((residual.parameter, optimise.LOG, *residual.bounds, residual.value, 0.3))
-    names = [entry[0] for entry in entries]
-    transform, low, high, value, spread = (np.array(column) for column in list(zip(*entries, strict=True))[1:])
+    entries += [
+        (parameter.name, optimise.LOG, *parameter.bounds, parameter.value, 0.3, 0.0)
+        for entry in errors
+        for parameter in entry.parameters
+    ]
+    names = [str(entry[0]) for entry in entries]
+    transform, low, high, value, spread, sd = (np.array(column) for column in list(zip(*entries, strict=True))[1:])
     value = np.array([fixed.get(name, at) for name, at in zip(names, value, strict=True)], dtype=np.float64)
-    scale = Scale(names, transform, low, high, low, high, value, value, spread)
+    scale = Scale(names, len(model.parameters), transform, low, high, low, high, value, value, spread, sd)
     bounded = transform == optimise.LOGIT
     lower = np.where(bounded, -_LOGIT_EDGE, scale.to_estimation(np.where(bounded, value, low)))
     upper = np.where(bounded, _LOGIT_EDGE, scale.to_estimation(np.where(bounded, value, high)))
     typical = scale.to_estimation(value)
     held = np.array([name in fixed for name in names])
     lower, upper = np.where(held, typical, lower), np.where(held, typical, upper)
-    return Scale(names, transform, low, high, lower, upper, value, typical, scale.spread)
+    return replace(scale, lower=lower, upper=upper, typical=typical)
 
 
 def _spread(parameter: Parameter) -> float:
@@ -91,36 +112,42 @@ def _spread(parameter: Parameter) -> float:
     return min(max(parameter.sd or 0.5, 0.2), 1.0)
 
 
-def starting_points(model: Model, samples: Samples, scale: Scale, *, starts: int, seed: int) -> np.ndarray:
+def starting_points(
+    model: Model, samples: Samples, scale: Scale, *, starts: int, seed: int, initial: Mapping[str, float], factor: float
+) -> np.ndarray:
     """Return starting points on the estimation scale, shape (patient, start, parameter).
 
     The first are the guesses from the data, each with a switch just before and just after the highest sample;
-    the others are normal about them. A patient's points depend on the seed and the patient's name only, so a
-    patient gets the same in any subset and in any order.
+    the others are normal about them. What `initial` names is taken from there instead, and then the first start is
+    exactly that. A patient's points depend on the seed and the patient's name only, so a patient gets the same in any
+    subset and in any order.
     """
     switches = [scale.names.index(name) for name in model.symbolic.switches]
     size = len(scale.names)
-    features = np.array([data_features(samples, row) for row in range(len(samples.patients))])
-    features = features.reshape(len(samples.patients), len(DATA_FEATURES))
+    used = samples.used & (samples.kind == QUANTIFIED)
+    features = np.array([data_features(*_quantified(samples, used, row, factor)) for row in range(len(used))])
+    features = features.reshape(len(used), len(DATA_FEATURES))
     guesses = model.symbolic.n_guesses
     natural = np.tile(scale.to_natural(scale.typical), (len(features), guesses, 1))
-    with np.errstate(all="ignore"):
-        model.compiled.start_values(features, natural)
+    if model.symbolic.starts:
+        with np.errstate(all="ignore"):
+            model.compiled.start_values(features, natural)
+    for name, value in initial.items():
+        natural[:, :, scale.names.index(name)] = value
     centre = scale.to_estimation(natural)
     centre = np.where(np.isfinite(centre), centre, scale.typical)
-    points = np.empty((len(features), starts, size))
-    for row, name in enumerate(samples.patients):
-        times = np.unique(samples.times[row, : samples.counts[row]])
-        noise = _generator(seed, name).standard_normal((starts, size))
-        noise[: 2 * guesses] = 0.0
-        points[row] = np.resize(centre[row], (starts, size)) + scale.spread * noise
-        for at in switches:
-            for start in range(starts):
-                u = scale.to_natural(points[row, start])
-                u[at] = _off_grid(u[at], times, before=start < guesses)
-                points[row, start, at] = scale.to_estimation(u)[at]
+    noise = np.array([_generator(seed, name).standard_normal((starts, size)) for name in samples.patients])
+    noise = noise.reshape(len(features), starts, size)
+    noise[:, : 2 * guesses] = 0.0
+    if initial:
+        noise[:, 1 : 2 * guesses] = 0.5 * np.random.default_rng(seed).standard_normal(noise[:, 1 : 2 * guesses].shape)
+    points = centre[:, np.arange(starts) % guesses] + scale.spread * noise
+    moving = [at for at in switches if scale.names[at] not in initial]
+    if moving:
+        _leave_samples(points, samples, scale, moving, guesses, factor)
     points = np.where(np.isfinite(points), points, scale.typical)
     inside = np.minimum(0.01, 0.25 * (scale.upper - scale.lower))
+    inside[scale.transform == optimise.NONE] = 0.0
     return np.ascontiguousarray(np.clip(points, scale.lower + inside, scale.upper - inside))
 
 
@@ -129,22 +156,42 @@ def _generator(seed: int, patient: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, key]))
 
 
-def _off_grid(x: float, times: np.ndarray, *, before: bool) -> float:
-    """Move a switch that stands on (or next to) a sample to the middle of the span before or after it."""
-    close = np.flatnonzero(np.abs(times - x) <= 1e-3 * max(abs(x), 1e-3))
-    if len(close) == 0:
-        return x
-    at = int(close[0])
-    if before or at + 1 == len(times):
-        return 0.5 * ((times[at - 1] if at else 0.0) + times[at]) or 0.5 * times[min(1, len(times) - 1)]
-    return float(0.5 * (times[at] + times[at + 1]))
+def _leave_samples(
+    points: np.ndarray, samples: Samples, scale: Scale, switches: list[int], guesses: int, factor: float
+) -> None:
+    """Move switches that stand on (or next to) a sample to the middle of the span before or after it, in place.
+
+    The likelihood has a kink there. The first `guesses` starts go before the sample, all others behind it.
+    """
+    natural = scale.to_natural(points)
+    for row in range(len(points)):
+        times = np.unique(samples.time[row, samples.used[row]] * factor)
+        if len(times) < 2:
+            continue
+        for at in switches:
+            x = natural[row, :, at]
+            near = np.abs(times - x[:, None])
+            place = near.argmin(axis=1)
+            close = near.min(axis=1) <= 1e-3 * np.maximum(np.abs(x), 1e-3)
+            before = (np.arange(len(x)) < guesses) | (place + 1 == len(times))
+            left = np.where(place > 0, times[place - 1], 0.0)
+            right = times[np.minimum(place + 1, len(times) - 1)]
+            middle = np.where(before, 0.5 * (left + times[place]), 0.5 * (times[place] + right))
+            middle = np.where(middle > 0, middle, 0.5 * times[1])
+            natural[row, :, at] = np.where(close, middle, x)
+    points[:, :, switches] = scale.to_estimation(natural)[:, :, switches]
 
 
-def data_features(samples: Samples, row: int) -> list[float]:
-    """Return what is known of a patient's data before a fit, in the order of `DATA_FEATURES`."""
-    count = samples.counts[row]
-    quantified = samples.kinds[row, :count] == 0
-    t, y = samples.times[row, :count][quantified], samples.ys[row, :count][quantified]
+def _quantified(samples: Samples, used: np.ndarray, row: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return times and ln(level) of the quantified positive samples of a patient, in the order of time."""
+    index = np.flatnonzero(used[row])
+    index = index[samples.value[row, index] > 0]
+    index = index[np.argsort(samples.time[row, index], kind="stable")]
+    return samples.time[row, index] * factor, np.log(samples.value[row, index])
+
+
+def data_features(t: np.ndarray, y: np.ndarray) -> list[float]:
+    """Return what times and ln(levels) say before a fit, in the order of `DATA_FEATURES`."""
     if len(t) == 0:
         return [np.nan] * len(DATA_FEATURES)
     peak = int(np.argmax(y))

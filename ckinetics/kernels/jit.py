@@ -20,6 +20,7 @@ from typing import Any
 import llvmlite.ir
 import numba
 import numba.extending
+import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
@@ -131,12 +132,28 @@ def pointer(function: Callable[..., Any], numbers: Any = numba.types.float64) ->
     a pointer to `numbers`, which is indexed like an array. Without compilation (NUMBA_DISABLE_JIT=1) it is returned as
     it is.
     """
+    whole, real = numba.types.int64, numba.types.float64
+    return _address(
+        function, numba.types.void(whole, whole, real, numba.types.CPointer(numbers), whole, whole, whole), False
+    )
+
+
+@functools.cache
+def curve_pointer(function: Callable[..., Any]) -> Any:
+    """Compile a function that fills curves, and return its address, which `call_curve` calls.
+
+    The function takes ``(n, times, theta, out, grad, more)``: how many times, and pointers; `more` holds whole numbers.
+    It returns 0 where all went well. Without compilation it is returned as it is.
+    """
+    whole, reals = numba.types.int64, numba.types.CPointer(numba.types.float64)
+    return _address(function, whole(whole, reals, reals, reals, reals, numba.types.CPointer(whole)), True)
+
+
+def _address(function: Callable[..., Any], signature: Any, arrays: bool) -> Any:
     if numba.config.DISABLE_JIT:
         return function
-    whole, real = numba.types.int64, numba.types.float64
-    signature = numba.types.void(whole, whole, real, numba.types.CPointer(numbers), whole, whole, whole)
     folder = compiled_folder()
-    options = {"nopython": True, "error_model": "numpy", "_nrt": False}
+    options = {"nopython": True, "error_model": "numpy", "_nrt": arrays}
     with _CONFIG_LOCK:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder or "")
@@ -161,6 +178,15 @@ if numba.config.DISABLE_JIT:
     def call(function: Any, task: int, which: int, t: float, w: Any, a: int, b: int, c: int) -> None:
         """Call what `pointer` returned."""
         function(task, which, t, w, a, b, c)
+
+    def call_curve(function: Any, n: int, times: Any, theta: Any, out: Any, grad: Any, more: Any) -> int:
+        """Call what `curve_pointer` returned."""
+        return int(function(n, times, theta, out, grad, more))
+
+    def array_at(where: Any, shape: Any) -> Any:
+        """Return the array of a shape that begins at a pointer."""
+        size = int(np.prod(shape))
+        return where[:size].reshape(shape)
 
     def floats_at(where: Any) -> Any:
         """Return the numbers behind an address."""
@@ -188,6 +214,27 @@ else:
             return context.get_dummy_value()
 
         return signature, generate
+
+    @numba.extending.intrinsic
+    def call_curve(context: Any, function: Any, n: Any, times: Any, theta: Any, out: Any, grad: Any, more: Any) -> Any:
+        """Call what `curve_pointer` returned, with contiguous arrays."""
+        whole = numba.types.int64
+        arrays = (times, theta, out, grad, more)
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            given = [
+                context.make_array(kind)(context, builder, value).data
+                for kind, value in zip(arrays, values[2:], strict=True)
+            ]
+            kind = llvmlite.ir.FunctionType(values[0].type, [values[1].type, *(value.type for value in given)])
+            return builder.call(builder.inttoptr(values[0], kind.as_pointer()), [values[1], *given])
+
+        return whole(whole, whole, *arrays), generate
+
+    @numba.njit(_nrt=True, forceinline=True)
+    def array_at(where: Any, shape: Any) -> Any:
+        """Return the array of a shape that begins at a pointer."""
+        return numba.carray(where, shape)
 
     def pointer_to(kind: Any) -> Any:
         """Return what turns an address into a pointer to numbers of a kind."""

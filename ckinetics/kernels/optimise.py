@@ -74,6 +74,54 @@ def solve_positive_definite(a: np.ndarray, b: np.ndarray, n: int) -> bool:
 
 
 @jit
+def solve_least_squares(a: np.ndarray, b: np.ndarray, n: int) -> bool:
+    """Solve a·x = b in the first n columns for the least squares, in place: `b` begins with x; False when that fails.
+
+    By Householder reflections, with columns scaled to length 1.
+    """
+    rows = a.shape[0]
+    lengths = np.empty(n)
+    for j in range(n):
+        total = 0.0
+        for i in range(rows):
+            total += a[i, j] * a[i, j]
+        lengths[j] = math.sqrt(total)
+        if not 0.0 < lengths[j] < np.inf:
+            return False
+        for i in range(rows):
+            a[i, j] /= lengths[j]
+    for j in range(n):
+        total = 0.0
+        for i in range(j, rows):
+            total += a[i, j] * a[i, j]
+        norm = math.sqrt(total)
+        if not norm > 1e-14:
+            return False
+        corner = a[j, j] + norm if a[j, j] >= 0.0 else a[j, j] - norm
+        diagonal = -norm if a[j, j] >= 0.0 else norm
+        square = total - a[j, j] * a[j, j] + corner * corner
+        a[j, j] = corner
+        for k in range(j + 1, n + 1):
+            dot = 0.0
+            for i in range(j, rows):
+                dot += a[i, j] * (a[i, k] if k < n else b[i])
+            dot *= 2.0 / square
+            for i in range(j, rows):
+                if k < n:
+                    a[i, k] -= dot * a[i, j]
+                else:
+                    b[i] -= dot * a[i, j]
+        a[j, j] = diagonal
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            b[i] -= a[i, k] * b[k]
+        b[i] /= a[i, i]
+    for i in range(n):
+        b[i] /= lengths[i]
+    return True
+
+
+@jit
 def damped_step(
     gradient: np.ndarray,
     information: np.ndarray,
@@ -86,12 +134,15 @@ def damped_step(
     matrix: np.ndarray,
     right: np.ndarray,
     index: np.ndarray,
+    scaling: np.ndarray,
 ) -> float:
     """Fill `step` with the Levenberg-Marquardt step inside bounds; return the decrease that it predicts.
 
     A coordinate at a bound whose gradient points outwards stays there, so a minimum on a bound is found
-    exactly. Where low equals high the coordinate is fixed. `matrix`, `right` and `index` are work space.
-    Steps are shortened to MAX_STEP on a log or logit scale; without a transform a step has its natural size.
+    exactly. Where low equals high the coordinate is fixed. `matrix`, `right` and `index` are work space;
+    `scaling` keeps the units of the damping, which never shrink for a coordinate without a transform (Moré 1978):
+    where its information vanishes on the way, it would run away. Steps are shortened to MAX_STEP on a log or logit
+    scale; without a transform a step has its natural size.
     """
     size = len(u)
     n = 0
@@ -105,15 +156,24 @@ def damped_step(
         return 0.0
     largest = 0.0
     for i in range(n):
-        largest = max(largest, information[index[i], index[i]])
+        if transform[index[i]] != NONE:
+            largest = max(largest, information[index[i], index[i]])
+    # In units of what the data say of each coordinate: those without a transform may differ by any number of decades.
+    for i in range(n):
+        k = index[i]
+        own = information[k, k]
+        # The floor lets a coordinate that the data say nothing of stay where it is.
+        own = max(own, 1e-6 * largest) if transform[k] != NONE else max(own, scaling[k])
+        scaling[k] = own if own > 0.0 else 1.0
     for i in range(n):
         for j in range(n):
-            matrix[i, j] = information[index[i], index[j]]
-        # The floor lets a coordinate that the data say nothing of stay where it is.
-        matrix[i, i] += damping * max(information[index[i], index[i]], 1e-6 * largest) + 1e-14 * largest + 1e-300
-        right[i] = -gradient[index[i]]
+            matrix[i, j] = information[index[i], index[j]] / math.sqrt(scaling[index[i]] * scaling[index[j]])
+        matrix[i, i] += damping + 1e-15
+        right[i] = -gradient[index[i]] / math.sqrt(scaling[index[i]])
     if not solve_positive_definite(matrix, right, n):
         return -1.0
+    for i in range(n):
+        right[i] /= math.sqrt(scaling[index[i]])
     longest = 0.0
     for i in range(n):
         if transform[index[i]] != NONE:

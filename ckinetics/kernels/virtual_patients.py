@@ -13,6 +13,7 @@ from .exponential import exponentials
 from .jit import inner, jit
 from .normal_quantile import ROWS, fill_normals, normal_pair
 from .random import uniforms
+from .residual_forms import deviation
 from .solver_codes import MISSING_PARAMETER, NOT_FINITE, OUTSIDE_BOUNDS, SOLVED
 
 LOG, LOGIT, PLAIN = 0, 1, 2
@@ -145,6 +146,27 @@ def add_residuals(first, seed, output, sd, true, level):
         for r in range(rows):
             for i in range(width):
                 value = true[start + r, i] * z[i * ROWS + r]
+                level[start + r, i] = value
+                odd += not 0.0 < value < np.inf
+    return odd
+
+
+@jit
+def add_natural_residuals(first, seed, output, form, a, b, true, level):
+    """Fill levels that are normal about those of the curve; `form`, `a` and `b` as in `fit_objective.deviation`.
+
+    Return how many are not finite and above 0.
+    """
+    odd, width = 0, true.shape[1]
+    size = ROWS * (width + 1)
+    z, kept, where = np.zeros(size), np.empty(size), np.empty(size, np.int64)
+    for start in range(0, len(true), ROWS):
+        rows = min(ROWS, len(true) - start)
+        fill_normals(first + start, width, RESIDUALS + np.uint64(output), seed, z, kept, where)
+        for r in range(rows):
+            for i in range(width):
+                curve = true[start + r, i]
+                value = curve + deviation(form, a, b, curve)[0] * z[i * ROWS + r]
                 level[start + r, i] = value
                 odd += not 0.0 < value < np.inf
     return odd

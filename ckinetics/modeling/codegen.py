@@ -131,10 +131,10 @@ def _whole_text(path: Path) -> str | None:
 def generate_source(model: Model) -> str:
     """Return the text of a model's module.
 
-    It holds, compiled on first call: for each output ``curve_NAME(times, theta, out)``,
-    ``curve_NAME_with_gradient(times, theta, out, grad)`` and ``curves_NAME`` over rows; ``derived``,
-    ``phase_ends``, ``start_values`` and ``equivalent``; and, where an output has a residual error, the fit
-    loop ``fit_patients``. theta holds the parameters on the natural scale in the order of the file.
+    It holds, compiled on first call: for each output with a closed form ``curve_NAME(times, theta, out)`` and
+    ``curves_NAME`` over rows, and ``fitted_curves`` with their derivatives; ``derived``, ``phase_ends``,
+    ``start_values`` and ``equivalent``. theta holds the parameters on the natural scale in the order of the file,
+    then the constants.
     """
     import jinja2
 
@@ -152,21 +152,18 @@ def generate_source(model: Model) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    functions, places = system_functions(symbolic, model.system, _code)
-    shape = shape_of(symbolic, model.system, spec, places)
-    system: dict[str, Any] = {
-        "functions": functions,
-        "places": places,
-        "shape": shape,
-        "method": "",
-        "side_by_side": False,
-    }
-    equations: dict[str, Any] = {"np": np}
-    exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
-    system["method"] = suitable_method(spec, shape, equations)
-    wide = side_by_side(functions[0]) if len(spec.phases) == 1 else None
-    if wide is not None:
-        system |= {"functions": [*functions, wide], "side_by_side": True}
+    system: dict[str, Any] = {"functions": [], "places": {}, "shape": None, "method": "closed_form"}
+    system["side_by_side"] = False
+    if symbolic.states:
+        functions, places = system_functions(symbolic, model.system, _code)
+        shape = shape_of(symbolic, model.system, spec, places)
+        system |= {"functions": functions, "places": places, "shape": shape, "method": ""}
+        equations: dict[str, Any] = {"np": np}
+        exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
+        system["method"] = suitable_method(spec, shape, equations)
+        wide = side_by_side(functions[0]) if len(spec.phases) == 1 else None
+        if wide is not None:
+            system |= {"functions": [*functions, wide], "side_by_side": True}
     order = {name: at for at, name in enumerate(symbolic.parameters)}
     return environment.get_template("module.py.j2").render(
         name=model.name,
@@ -184,9 +181,8 @@ def generate_source(model: Model) -> str:
             {"when": _code(when), "changes": [(order[name], _code(value)) for name, value in values.items()]}
             for when, values in symbolic.equivalent
         ],
-        constant_values=[0.0] * len(symbolic.parameters) + model.constant_values(),
         constants=[symbol.name for symbol in symbolic.constants.values()],
-        fitted=model.fitted_output if model.fitted_output in model.closed_forms else "",
+        dynamic=bool(symbolic.states),
     )
 
 
@@ -251,6 +247,7 @@ def _printer() -> Any:
         def _print_Pow(self, expr: Any, rational: bool = False) -> str:
             return str(self._hprint_Pow(expr, rational=rational, sqrt="np.sqrt"))
 
-    names = {"exp": "exp", "log": "log", "log1p": "log1p", "expm1": "expm1"}
+    same = ("exp", "log", "log1p", "expm1", "sin", "cos", "tanh")
+    names = {**{name: name for name in same}, "atan": "arctan"}
     functions = {name: f"np.{function}" for name, function in names.items()}
     return Printer({"user_functions": functions})

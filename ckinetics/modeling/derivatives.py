@@ -149,7 +149,8 @@ class _Names:
         still = {name: symbol for name, symbol in self.inputs.items() if name not in self.amounts}
         self.kinds = {**dict.fromkeys(spec.states, "a state"), "t": "time"}
         self.kinds |= {name: f"a {given.kind} of [inputs]" for name, given in spec.inputs.items()}
-        self.kinds |= {o.residual.parameter: "a residual error" for o in spec.outputs.values() if o.residual}
+        errors = [output.residual for output in spec.outputs.values() if output.residual]
+        self.kinds |= {name: "a residual error" for e in errors for name in (e.parameter, e.slope) if name}
         self.constant: dict[str, sympy.Expr] = {**self.parameters, **numbers, **still}
         self.varying: dict[str, sympy.Expr] = {**self.constant, **self.moving_inputs, **self.states, "t": TIME}
         self.sizes: dict[str, int] = {}  # names in a definition, those of the definitions in it too

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..errors import UnitError
 from .dimensions import Dimension, difference, parse_unit
-from .specification import RESERVED, Specification
+from .specification import RESERVED, Residual, Specification
 from .suggestions import suggestion
 
 
@@ -54,6 +54,11 @@ def _name_faults(spec: Specification) -> Iterator[str]:
         (output.residual.parameter, f"[outputs.{name}.residual], key 'parameter'", "the residual error of an output")
         for name, output in spec.outputs.items()
         if output.residual
+    ]
+    names += [
+        (output.residual.slope, f"[outputs.{name}.residual], key 'slope'", "the residual error of an output")
+        for name, output in spec.outputs.items()
+        if output.residual and output.residual.slope
     ]
     names += [(name, f"[constants.{name}]", "a constant") for name in spec.constants]
     names += [(name, f"[inputs.{name}]", "an input") for name in spec.inputs]
@@ -131,9 +136,23 @@ def _output_faults(spec: Specification) -> Iterator[str]:
                 yield f"{place}, key 'scales_with': '{parameter}' is not a parameter{near}"
         if output.scales_with and output.closed_form is None:
             yield f"{place}, key 'scales_with': needs a closed_form to be checked against"
-        residual = output.residual
-        if residual and not 0 < residual.bounds[0] <= residual.value <= residual.bounds[1]:
-            yield f"{place}, key 'residual.value': give a value inside positive bounds, not {residual.value:g}"
+        if output.residual:
+            yield from _residual_faults(output.residual, place)
+
+
+def _residual_faults(residual: Residual, place: str) -> Iterator[str]:
+    if not 0 < residual.bounds[0] <= residual.value <= residual.bounds[1]:
+        yield f"{place}, key 'residual.value': give a value inside positive bounds, not {residual.value:g}"
+    given = (residual.slope, residual.slope_value, residual.slope_bounds)
+    if not residual.kind.startswith("combined"):
+        if given != (None, None, None):
+            yield f"{place}, key 'residual.slope': the kind '{residual.kind}' has none: leave it out"
+    elif residual.slope is None or residual.slope_value is None or residual.slope_bounds is None:
+        yield f"{place}, key 'residual.slope': the kind '{residual.kind}' needs slope, slope_value and slope_bounds"
+    elif not 0 < residual.slope_bounds[0] <= residual.slope_value <= residual.slope_bounds[1]:
+        yield (
+            f"{place}, key 'residual.slope_value': give a value inside positive bounds, not {residual.slope_value:g}"
+        )
 
 
 def _example_faults(spec: Specification) -> Iterator[str]:
@@ -164,7 +183,7 @@ def _unit_faults(spec: Specification) -> Iterator[str]:
     except UnitError as err:
         yield f"key 'time_unit': {err.message}"
         return
-    if list(time.kinds.items()) != [("time", 1)] or len(time.atoms) != 1:
+    if spec.states and (list(time.kinds.items()) != [("time", 1)] or len(time.atoms) != 1):
         yield f'key \'time_unit\': \'{spec.time_unit}\' is not a unit of time: give "day", "h", "min" or "week"'
         return
     for place, text in declared_units(spec):

@@ -83,10 +83,6 @@ class Model:
         """Outputs that have a closed form."""
         return [name for name, output in self.specification.outputs.items() if output.closed_form is not None]
 
-    def constant_values(self) -> list[float]:
-        """Return the file's values of its constants and of the amounts of its doses, as generated code takes them."""
-        return [self.specification.inputs[name].value for name in self.constants]
-
     @property
     def compiled(self) -> ModuleType:
         """The generated module; see `ckinetics.modeling.codegen.generate_source`."""

@@ -213,7 +213,7 @@ class _Fixed:
     lanes: int | None
 
     @classmethod
-    def of(cls, model: Model, gradient: bool, side_by_side: bool) -> _Fixed:
+    def of(cls, model: Model, gradient: bool, side_by_side: bool = False) -> _Fixed:
         from ..kernels.jit import pointer
 
         module = model.compiled

@@ -6,9 +6,9 @@ the units of expressions.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field, model_validator
 
 Transform = Literal["log", "logit", "none"]
 Trust = Literal["V", "V2", "D", "M"]
@@ -160,14 +160,32 @@ class Phase(_Table):
     reset: dict[str, str] = {}
 
 
-class Residual(_Table):
-    """The residual error of an output: ln(observed) is normal about ln(output) with standard deviation `parameter`."""
+ResidualKind = Literal["additive on log", "additive", "proportional", "combined1", "combined2"]
 
-    kind: Literal["additive on log"]
+
+class Residual(_Table):
+    """The residual error of an output.
+
+    Attributes
+    ----------
+    kind
+        "additive on log": ln(observed) is normal about ln(output) with standard deviation `parameter`. The others:
+        observed is normal about output f with standard deviation `parameter` ("additive"), `parameter`*f
+        ("proportional"), `parameter` + `slope`*f ("combined1") or sqrt(`parameter`² + (`slope`*f)²) ("combined2").
+    parameter, value, bounds
+        Its name, typical value and positive bounds.
+    slope, slope_value, slope_bounds
+        The same for the part in proportion to the output, of a combined error.
+    """
+
+    kind: ResidualKind
     parameter: Name
     value: Number = Field(gt=0)
     bounds: tuple[Number, Number]
     trust: Trust
+    slope: Name | None = None
+    slope_value: Number | None = Field(default=None, gt=0)
+    slope_bounds: tuple[Number, Number] | None = None
 
 
 class Output(_Table):
@@ -215,6 +233,9 @@ class Example(_Table):
 class Specification(_Table):
     """A whole model file; see the classes of its tables.
 
+    Without states and phases a file is a curve: each output an expression of the parameters and of t, which is then
+    any quantity, in the unit `time_unit`.
+
     Attributes
     ----------
     unit_check
@@ -233,7 +254,7 @@ class Specification(_Table):
     verified: tuple[Verified, ...] = Field(min_length=1)
     time_unit: str
     parameters: dict[Name, Parameter] = Field(min_length=1)
-    states: dict[Name, State] = Field(min_length=1)
+    states: dict[Name, State] = {}
     phases: tuple[Phase, ...] = Field(min_length=1)
     outputs: dict[Name, Output] = Field(min_length=1)
     notes: str = ""
@@ -245,3 +266,20 @@ class Specification(_Table):
     equivalent: tuple[Equivalent, ...] = ()
     derived: dict[Name, Derived] = {}
     example: tuple[Example, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_curve_without_states(cls, data: Any) -> Any:
+        """Give a file without states and phases one phase, in which each output is its own closed form."""
+        if not isinstance(data, dict) or data.get("states") or data.get("phases"):
+            return data
+        outputs = data.get("outputs")
+        if not isinstance(outputs, dict):
+            return data
+        outputs = {
+            name: {**entry, "closed_form": {"all": entry["expression"]}}
+            if isinstance(entry, dict) and "expression" in entry and "closed_form" not in entry
+            else entry
+            for name, entry in outputs.items()
+        }
+        return {**data, "phases": [{"name": "all", "equations": {}}], "outputs": outputs}

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..modeling import Model
 from ..modeling.events import Events
+from ..modeling.residual_kinds import KINDS
 from ..modeling.solving import solve
+from ..modeling.specification import Residual
 from ..schema import Status
 from ..threads import run_slices
 from .assay_limits import Limits
@@ -57,10 +59,9 @@ class Plan:
             events=None if self.events is None else _event_rows(self.events, first, last),
         )
 
-    def residual_sd(self, output: str) -> float:
-        """Return the SD of an output's residual error; 0 without one."""
-        residual = self.model.specification.outputs[output].residual
-        return residual.value if self.residual and residual else 0.0
+    def residual_of(self, output: str) -> Residual | None:
+        """Return an output's residual error, or None where levels have none."""
+        return self.model.specification.outputs[output].residual if self.residual else None
 
 
 @dataclass
@@ -92,8 +93,8 @@ def run(plan: Plan, threads: int) -> Simulated:
     shape, main = (plan.count, plan.times.shape[1]), next(iter(plan.outputs))
     seed = np.uint64(plan.seed)
     curves = {name: np.empty(shape) for name in plan.outputs}
-    sds = {name: plan.residual_sd(name) for name in plan.outputs}
-    levels = {name: np.empty(shape) if sds[name] else curve for name, curve in curves.items()}
+    errors = {name: error for name in plan.outputs if (error := plan.residual_of(name)) is not None}
+    levels = {name: np.empty(shape) if name in errors else curve for name, curve in curves.items()}
     theta = np.empty((plan.count, plan.typical.shape[1]))
     codes, redrawn = np.empty(plan.count, np.int8), np.empty(plan.count)
     places = {name: at for at, name in enumerate(plan.model.specification.outputs)}
@@ -120,17 +121,16 @@ def run(plan: Plan, threads: int) -> Simulated:
             if len(curves) > 1:  # who failed in one output has none of the others
                 strange = {name: kernels.settle(times, curve[rows], codes[rows]) for name, curve in curves.items()}
             odd.append(strange[main])
-            for name, sd in sds.items():
-                if sd:
-                    given = (number, seed, places[name], sd, curves[name][rows], levels[name][rows])
-                    strange[name] = kernels.add_residuals(*given)
+            for name, error in errors.items():
+                given = (curves[name][rows], levels[name][rows])
+                strange[name] = _add_residuals(error, number, seed, places[name], *given)
             odd.append(strange[main])
 
     run_slices(work, plan.count, threads)
     status = np.broadcast_to(np.int8(Status.quantified), shape)
     if plan.limits.any_given or any(odd):
         status = np.empty(shape, np.int8)
-        if not sds[main]:
+        if main not in errors:
             levels[main] = curves[main].copy()
         limits = plan.limits
 
@@ -141,6 +141,19 @@ def run(plan: Plan, threads: int) -> Simulated:
 
         run_slices(judge, plan.count, threads)
     return Simulated(curves, levels, status, theta, codes, redrawn)
+
+
+def _add_residuals(
+    error: Residual, first: int, seed: np.uint64, output: int, curve: np.ndarray, level: np.ndarray
+) -> int:
+    """Fill levels with a residual error about a curve; return how many are not finite and above 0."""
+    from ..kernels import virtual_patients as kernels
+
+    if error.kind == "additive on log":
+        return int(kernels.add_residuals(first, seed, output, error.value, curve, level))
+    a = 0.0 if error.kind == "proportional" else error.value
+    b = error.value if error.kind == "proportional" else error.slope_value or 0.0
+    return int(kernels.add_natural_residuals(first, seed, output, KINDS[error.kind][1], a, b, curve, level))
 
 
 def _random_effects(plan: Plan) -> tuple[np.ndarray, ...]:

@@ -287,13 +287,16 @@ def _possible(plan: Plan) -> None:
 def _settings(plan: Plan, given: Inputs, chunks: int | None) -> dict[str, Any]:
     limits = plan.limits
     values = {name: getattr(limits, name) for name in ("lloq", "uloq", "lod", "dna")}
+    error = plan.residual_of(next(iter(plan.outputs)))
     return {
         "model": plan.model.name,
         "seed": plan.seed,
         "random_effects": "independent, normal on each parameter's scale; drawn again while outside bounds"
         if plan.random_effects
         else "none",
-        "residual_sd": plan.residual_sd(next(iter(plan.outputs))),
+        "residual": "none"
+        if error is None
+        else {key: value for key, value in vars(error).items() if value is not None},
         **{name: None if np.isnan(value) else value for name, value in values.items()},
         "outputs": {name: "closed form" if closed else "equations" for name, closed in plan.outputs.items()},
         "method": plan.method,

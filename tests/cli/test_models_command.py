@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ckinetics.modeling import list_models, load_model
+from ckinetics.modeling import list_models, load_model, read_sbml
+from ckinetics.modeling.sbml import sbml_text
 from ckinetics.reporting.equations import rendered
 from ckinetics.reporting.model_page import WIDTH, list_lines, model_lines, table
 
@@ -175,3 +176,51 @@ def test_a_faulty_file_is_one_sentence(tmp_path, old, new, message):
         assert (done.returncode, done.stdout) == (1, "")
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_model_goes_out_to_sbml_and_comes_back(tmp_path):
+    xml, toml = tmp_path / "lv.xml", tmp_path / "lv.toml"
+    done = command("export", "chaudhury2020_lv", "--out", xml)
+    assert (done.returncode, done.stdout) == (0, f"wrote {xml}\n")
+    assert sbml_text(load_model("chaudhury2020_lv")) == xml.read_text(encoding="utf-8")
+    done = command("import", xml)
+    assert (done.returncode, done.stdout) == (0, read_sbml(xml))
+    toml.write_text(done.stdout, encoding="utf-8")
+    spec, old = load_model(toml).specification, load_model("chaudhury2020_lv").specification
+    assert {name: one.value for name, one in spec.parameters.items()} == {
+        name: one.value for name, one in old.parameters.items()
+    }
+    before = toml.read_text(encoding="utf-8")
+    done = command("import", xml, "--out", toml)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "which exists" in done.stderr
+    assert toml.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["import"], 2, "ckinetics models import FILE.xml --out NAME.toml"),
+        (["export"], 2, "ckinetics models export NAME --out FILE.xml"),
+        (["export", "stein2091"], 2, "did you mean 'stein2019'"),
+        (["export", "stein2019", "--out", "stein.sbml"], 2, "ends in .xml"),
+        (["import", "nowhere.xml", "--out", "x.xml"], 2, "ends in .toml"),
+        (["import", "nowhere.xml"], 1, "nowhere.xml: the SBML file cannot be read"),
+        (["stein2019", "--out", "x.toml"], 2, "--out is of import and export"),
+    ],
+)
+def test_wrong_use_of_sbml(words, code, message):
+    done = command(*words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_sbml_file_that_cannot_be_said_is_one_sentence(tmp_path):
+    path, out = tmp_path / "odd.xml", tmp_path / "odd.toml"
+    path.write_text("<sbml level='3'><!-- cut", encoding="utf-8")
+    done = command("import", path, "--out", out)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ckinetics: odd.xml: is not an XML file")
+    assert len(done.stderr.splitlines()) == 1
+    assert not out.exists()

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ckinetics.fitting.uncertainty import quantile, standard_errors
+from ckinetics.fitting.uncertainty import covariance, quantile
 
 ALL = np.ones(3, dtype=bool)
+
+
+def standard_errors(hessian, free, unitless):
+    return np.sqrt(np.diag(covariance(hessian, free, unitless)))
 
 
 def test_inverse_of_the_information():

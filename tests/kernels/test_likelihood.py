@@ -8,12 +8,22 @@ import mpmath
 import numpy as np
 import pytest
 
-from ckinetics.kernels.likelihood import ABOVE, BELOW, QUANTIFIED, inverse_mills, log_additive_terms, log_normal_cdf
+from ckinetics.kernels.likelihood import (
+    ABOVE,
+    BELOW,
+    DETECTED_BELOW,
+    NOT_DETECTED,
+    QUANTIFIED,
+    inverse_mills,
+    log_normal_cdf,
+    terms,
+)
 from ckinetics.kernels.optimise import (
     LOG,
     NONE,
     damped_step,
     natural_slope,
+    solve_least_squares,
     solve_positive_definite,
     to_estimation,
     to_natural,
@@ -41,18 +51,16 @@ def test_extremes_stay_finite():
     assert inverse_mills(60.0) == 0.0
     for kind in (QUANTIFIED, BELOW, ABOVE):
         for f in (-600.0, 600.0):
-            assert np.isfinite(log_additive_terms(3.9, f, 0.05, kind)).all()
+            assert np.isfinite(terms(kind, 3.9, f, 0.05, 0.0)).all()
 
 
 @pytest.mark.parametrize("kind", [QUANTIFIED, BELOW, ABOVE])
 @pytest.mark.parametrize(("y", "f", "s"), [(3.9, 3.0, 0.5), (3.9, 9.0, 0.5), (3.9, 3.91, 1.7), (3.9, -9.0, 0.4)])
 def test_gradient_agrees_with_differences(kind, y, f, s):
     h = 1e-5
-    _, by_f, by_s, *_ = log_additive_terms(y, f, s, kind)
-    found_f = (log_additive_terms(y, f + h, s, kind)[0] - log_additive_terms(y, f - h, s, kind)[0]) / (2 * h)
-    found_s = (
-        log_additive_terms(y, f, s * math.exp(h), kind)[0] - log_additive_terms(y, f, s * math.exp(-h), kind)[0]
-    ) / (2 * h)
+    _, by_f, by_s, *_ = terms(kind, y, f, s, 0.0)
+    found_f = (terms(kind, y, f + h, s, 0.0)[0] - terms(kind, y, f - h, s, 0.0)[0]) / (2 * h)
+    found_s = (terms(kind, y, f, s * math.exp(h), 0.0)[0] - terms(kind, y, f, s * math.exp(-h), 0.0)[0]) / (2 * h)
     assert by_f == pytest.approx(found_f, rel=1e-6, abs=1e-8)
     assert by_s == pytest.approx(found_s, rel=1e-6, abs=1e-8)
 
@@ -60,23 +68,23 @@ def test_gradient_agrees_with_differences(kind, y, f, s):
 @pytest.mark.parametrize("kind", [BELOW, ABOVE])
 def test_information_of_a_censored_sample_is_the_curvature_in_f(kind):
     h = 1e-5
-    up, down = log_additive_terms(3.9, 4.2 + h, 0.5, kind)[1], log_additive_terms(3.9, 4.2 - h, 0.5, kind)[1]
-    assert log_additive_terms(3.9, 4.2, 0.5, kind)[3] == pytest.approx((up - down) / (2 * h), rel=1e-7)
+    up, down = terms(kind, 3.9, 4.2 + h, 0.5, 0.0)[1], terms(kind, 3.9, 4.2 - h, 0.5, 0.0)[1]
+    assert terms(kind, 3.9, 4.2, 0.5, 0.0)[3] == pytest.approx((up - down) / (2 * h), rel=1e-7)
 
 
 def test_information_is_never_negative():
     for kind in (QUANTIFIED, BELOW, ABOVE):
         for z in np.linspace(-400, 400, 801):
-            _, _, _, ff, fs, ss = log_additive_terms(z, 0.0, 1.0, kind)
+            _, _, _, ff, fs, ss = terms(kind, z, 0.0, 1.0, 0.0)
             assert ff >= 0
             assert ss >= 0
             assert ff * ss - fs * fs >= -1e-9 * max(ff * ss, 1.0)
 
 
 def test_below_and_above_are_mirror_images_and_sum_to_one():
-    below, above = log_additive_terms(1.0, 1.4, 0.6, BELOW)[0], log_additive_terms(1.0, 1.4, 0.6, ABOVE)[0]
+    below, above = terms(BELOW, 1.0, 1.4, 0.6, 0.0)[0], terms(ABOVE, 1.0, 1.4, 0.6, 0.0)[0]
     assert math.exp(-below) + math.exp(-above) == pytest.approx(1.0, rel=1e-14)
-    assert log_additive_terms(-1.0, -1.4, 0.6, ABOVE)[0] == below
+    assert terms(ABOVE, -1.0, -1.4, 0.6, 0.0)[0] == below
 
 
 def test_transforms_invert_and_have_the_right_slope():
@@ -102,7 +110,7 @@ def test_step_stays_inside_bounds_and_leaves_fixed_coordinates():
     gradient, information = np.array([-4.0, 1.0, 2.0]), np.eye(3) + 0.1
     low, high = np.array([-1.0, 0.5, -5.0]), np.array([0.3, 0.5, 5.0])
     u, step = np.array([0.0, 0.5, 0.0]), np.empty(3)
-    work = (np.empty((3, 3)), np.empty(3), np.empty(3, np.int64))
+    work = (np.empty((3, 3)), np.empty(3), np.empty(3, np.int64), np.zeros(3))
     scales = np.array([LOG, LOG, LOG])
     decrease = damped_step(gradient, information, 1e-6, u, low, high, scales, step, *work)
     assert decrease > 0
@@ -115,10 +123,63 @@ def test_step_stays_inside_bounds_and_leaves_fixed_coordinates():
 
 def test_a_step_is_shortened_on_a_log_scale_and_whole_without_a_transform():
     gradient, information = np.array([-4e4, -4e4]), np.eye(2)
-    work = (np.empty((2, 2)), np.empty(2), np.empty(2, np.int64))
+    work = (np.empty((2, 2)), np.empty(2), np.empty(2, np.int64), np.zeros(2))
     limits = np.full(2, -1e9), np.full(2, 1e9)
     step = np.empty(2)
     damped_step(gradient, information, 1e-9, np.zeros(2), *limits, np.array([NONE, NONE]), step, *work)
     np.testing.assert_allclose(step, 4e4, rtol=1e-6)
+    work[-1][:] = 0.0
     damped_step(gradient, information, 1e-9, np.zeros(2), *limits, np.array([LOG, LOG]), step, *work)
     np.testing.assert_allclose(step, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("f", "s", "rate"), [(2.0, 0.5, 0.1), (8.0, 0.5, 0.1), (-2.0, 1.5, 0.3), (3.0, 0.05, 0.01), (12.0, 0.4, 0.06)]
+)
+@pytest.mark.parametrize("kind", [NOT_DETECTED, DETECTED_BELOW])
+def test_the_hit_model_equals_its_integral(kind, f, s, rate):
+    y = 3.9
+    with mpmath.workdps(20):
+
+        def seen(e):
+            return mpmath.exp(-rate * mpmath.exp(f + s * e))
+
+        if kind == NOT_DETECTED:
+            breaks = [mpmath.mpf(at) / 2 for at in range(-60, 21)]
+            exact = mpmath.quad(lambda e: mpmath.npdf(e) * seen(e), breaks)
+        else:
+            z = (y - f) / s
+            breaks = [z - 30, z - 10, z - 5, z - 2, z - 1, z - 0.3, z]
+            exact = mpmath.quad(lambda e: mpmath.npdf(e) * (1 - seen(e)), breaks)
+        exact = float(-mpmath.log(exact))
+    value, by_f, by_s, *_ = terms(kind, y, f, s, rate)
+    assert value == pytest.approx(exact, rel=1e-9, abs=1e-7)
+    h = 1e-5
+    up, down = terms(kind, y, f + h, s, rate)[0], terms(kind, y, f - h, s, rate)[0]
+    assert by_f == pytest.approx((up - down) / (2 * h), rel=1e-5, abs=1e-7)
+    up, down = terms(kind, y, f, s * math.exp(h), rate)[0], terms(kind, y, f, s * math.exp(-h), rate)[0]
+    assert by_s == pytest.approx((up - down) / (2 * h), rel=1e-5, abs=1e-6)
+
+
+def test_the_chances_of_all_outcomes_sum_to_one():
+    y, f, s, rate = 3.9, 3.2, 0.6, 0.05
+    below = math.exp(-terms(BELOW, y, f, s, rate)[0])
+    seen = math.exp(-terms(DETECTED_BELOW, y, f, s, rate)[0])
+    unseen = math.exp(-terms(NOT_DETECTED, y, f, s, rate)[0])
+    far = math.exp(-terms(NOT_DETECTED, y, f, s, rate)[0]) - (below - seen)  # not seen, though above the limit
+    assert 0 < far < 0.05
+    assert below < seen + unseen < 1
+
+
+def test_detection_is_certain_for_many_copies():
+    y, f, s = 3.9, 3.0, 0.5
+    assert terms(DETECTED_BELOW, y, f, s, 1e6)[0] == pytest.approx(terms(BELOW, y, f, s, 0.0)[0], rel=1e-12)
+
+
+def test_least_squares_by_reflections():
+    generator = np.random.default_rng(3)
+    a, b = generator.normal(size=(12, 4)) * [1.0, 1e6, 1e-7, 30.0], generator.normal(size=12)
+    x = b.copy()
+    assert solve_least_squares(a.copy(), x, 4)
+    np.testing.assert_allclose(x[:4], np.linalg.lstsq(a / [1.0, 1e6, 1e-7, 30.0], b)[0] / [1.0, 1e6, 1e-7, 30.0])
+    assert not solve_least_squares(np.ones((5, 2)), np.ones(5), 2)

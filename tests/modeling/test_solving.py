@@ -15,6 +15,7 @@ from systems import phase, run, typical, written
 
 from ckinetics.errors import InputError
 from ckinetics.modeling import load_model
+from ckinetics.modeling.curves import Curves
 from ckinetics.modeling.events import Events
 from ckinetics.modeling.solving import Outcome, solve
 
@@ -151,8 +152,8 @@ def test_a_sample_at_the_switch_has_the_derivative_after_it(method):
     theta[0, 1] = 9.0
     times = np.array([[8.9, 9.0, 9.1, 30.0]])
     found = solve(model, times, theta, outputs=["level"], free=np.arange(6), method=method, rtol=1e-10)
-    level, gradient = np.empty(4), np.empty((4, 6))
-    curve.compiled.curve_level_with_gradient(times[0], theta[0], level, gradient)
+    curves = Curves.of(curve, ["level"], method="closed_form", events=None, free=np.arange(6), rtol=1e-6)
+    (level,), (gradient,) = curves.evaluate(times[0], theta[0])
     assert found.values[0, :, 0] == pytest.approx(level, rel=1e-8)
     assert found.gradient[0, :, 0] == pytest.approx(gradient, rel=1e-7, abs=1e-7)
 

@@ -1,0 +1,119 @@
+"""Parametric bootstrap: each patient's samples drawn anew from its own fit, and fitted again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..kernels import likelihood
+from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT, Data, Y
+from ..modeling.events import Events
+from .fitted import Fitted
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Estimates of replicates (replicate, patient, parameter) on the estimation scale; NaN where one failed."""
+
+    u: np.ndarray
+
+
+def bootstrap(fitted: Fitted) -> Replicates:
+    """Fit replicates of every fitted patient, each from the estimates that it was drawn with.
+
+    A sample that was quantified or censored is drawn from the residual error about the fitted curve; below its own
+    LLOQ it is censored there, above its own ULOQ there. Those whose limits are not known stay quantified.
+    """
+    patients, size = fitted.found.u.shape
+    count = fitted.bootstrap
+    rows = np.flatnonzero(np.isfinite(fitted.found.value))
+    out = np.full((count, patients, size), np.nan)
+    if not len(rows):
+        return Replicates(out)
+    repeated = np.tile(rows, count)
+    data = _draw(fitted, repeated)
+    points = fitted.found.u[repeated][:, None, :]
+    # A switch on a sample stands on a kink: one start on either side of it.
+    problem = fitted.problem
+    if len(problem.switches):
+        points = np.repeat(points, 2, axis=1)
+        points[:, 0, problem.switches] -= 0.01
+        points[:, 1, problem.switches] += 0.01
+        points = np.clip(points, problem.scale.lower, problem.scale.upper)
+    found = problem.run(
+        data, _events(fitted.events, repeated), np.ascontiguousarray(points), threads=fitted.threads, at_residuals=False
+    )
+    failed = ~np.isfinite(found.value)
+    u = np.where(failed[:, None], np.nan, found.u)
+    out[:, rows] = u.reshape(count, len(rows), size)
+    return Replicates(out)
+
+
+def _events(events: Events | None, rows: np.ndarray) -> Events | None:
+    return None if events is None else Events(*events.arrays(rows))
+
+
+def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
+    """Return samples drawn anew, one row a replicate."""
+    problem, old = fitted.problem, fitted.data
+    data = Data(*(np.ascontiguousarray(array[rows]) for array in old))
+    random = np.random.default_rng([fitted.seed, 20])
+    times = np.where(np.isfinite(old.times), old.times, np.nan)
+    curve = problem.curve(times, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)[:, rows]
+    marks, drawn_values = data.marks.copy(), data.values.copy()
+    values = problem.error_values(fitted.natural[rows])
+    lloq, uloq = _limits(fitted, rows)
+    for number, error in enumerate(problem.errors):
+        at = np.arange(len(rows))[:, None]
+        predicted = curve[number][at, data.marks[:, AT]]
+        with np.errstate(all="ignore"):
+            sd = error.sd(predicted, values)
+            # Counting: the variance of a level grows with it, that of its ln falls.
+            noise = data.values[:, NOISE] / predicted if error.on_log else data.values[:, NOISE] * np.abs(predicted)
+            sd = np.sqrt(sd**2 + np.where(np.isfinite(noise), noise, 0.0))
+            centre = np.log(np.maximum(predicted, 1e-300)) if error.on_log else predicted
+            drawn = centre + sd * random.standard_normal(data.times.shape)
+            low, high = (np.log(lloq), np.log(uloq)) if error.on_log else (lloq, uloq)
+        own = (data.marks[:, OUTPUT] == number) & (np.arange(data.times.shape[1]) < data.counts[:, N_SAMPLES, None])
+        below, above = drawn < low, drawn > high
+        new = np.where(below, likelihood.BELOW, np.where(above, likelihood.ABOVE, likelihood.QUANTIFIED))
+        value = np.where(below, low, np.where(above, high, drawn))
+        marks[:, KIND][own], drawn_values[:, Y][own] = new[own], value[own]
+    return data._replace(marks=marks, values=drawn_values)
+
+
+def _limits(fitted: Fitted, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return LLOQ and ULOQ of packed samples, in the order in which `pack` puts them."""
+    shape = fitted.data.times.shape
+    found: tuple[np.ndarray, np.ndarray] = (np.full(shape, np.nan), np.full(shape, np.nan))
+    for row in range(shape[0]):
+        if not fitted.data.counts[row, N_SAMPLES]:
+            continue
+        index = [np.flatnonzero(s.used[row]) for s in fitted.series]
+        for table, name in zip(found, ("lloq", "uloq"), strict=True):
+            limits = [getattr(s, name)[row, own] for s, own in zip(fitted.series, index, strict=True)]
+            table[row, : fitted.data.counts[row, N_SAMPLES]] = np.concatenate(limits)
+    return found[0][rows], found[1][rows]
+
+
+def boot_variables(
+    dims: tuple[str, ...], natural: np.ndarray, on_scale: np.ndarray, fitted: Fitted
+) -> dict[str, tuple[Any, ...]]:
+    """Return percentile limits and standard errors of replicates (replicate, patient, thing)."""
+    tail = 50.0 * (1.0 - fitted.confidence)
+    absent = np.isnan(natural).all(axis=0)
+    filled = np.where(absent, 0.0, natural)
+    lower, upper = np.nanpercentile(filled, [tail, 100.0 - tail], axis=0)
+    spread = np.nanstd(np.where(absent, 0.0, on_scale), axis=0, ddof=1)
+    kind = f"{fitted.confidence:g} confidence, percentiles of {fitted.bootstrap} parametric bootstrap replicates"
+    return {
+        "boot_lower": (dims, np.where(absent, np.nan, lower), {"long_name": f"lower limit, {kind}"}),
+        "boot_upper": (dims, np.where(absent, np.nan, upper), {"long_name": f"upper limit, {kind}"}),
+        "boot_se": (
+            dims,
+            np.where(absent, np.nan, spread),
+            {"long_name": "standard deviation of the replicates on the estimation scale (ln for derived quantities)"},
+        ),
+    }

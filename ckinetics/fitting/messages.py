@@ -1,0 +1,101 @@
+"""What is said of a patient's fit, in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..kernels.fit_objective import AT, KIND, N_SAMPLES, OUTPUT
+from ..kernels.likelihood import QUANTIFIED
+from .codes import Convergence
+from .fitted import Fitted
+
+_NOT_FITTED = {
+    Convergence.no_quantified_sample: "no quantified sample, so no curve can be fitted",
+    Convergence.not_computable: "the model's curve cannot be computed at any start (not a number, or the equations "
+    "cannot be integrated): give initial={...}, or fix a parameter",
+    Convergence.not_converged: "not converged: the estimates are where the search stopped; try more starts, or fix a "
+    "parameter",
+}
+
+
+def message(fitted: Fitted, row: int) -> str:
+    """Return what is to be said of a patient's fit."""
+    code, scale = Convergence(int(fitted.codes[row])), fitted.problem.scale
+    if code == Convergence.too_few_samples:
+        parts = [
+            f"{fitted.counts[row]} usable samples cannot determine {scale.free.sum()} parameters: "
+            'fix some with fixed={...}, or use prior="file"'
+        ]
+    elif code == Convergence.flat:
+        parts = [
+            "the search stopped where the likelihood does not depend on a parameter, so the estimates cannot be "
+            "trusted: try more starts or another initial={...}"
+        ]
+    elif code in _NOT_FITTED:
+        parts = [_NOT_FITTED[code]]
+    else:
+        parts = ["converged", *_doubts(fitted, row)]
+    words = [s.unused_in_words(row) for s in fitted.series]
+    if len(words) > 1:
+        words = [f"{name}: {text}" for name, text in zip(fitted.problem.outputs, words, strict=True) if text]
+    return "; ".join([*parts, *(text for text in words if text)])
+
+
+def _doubts(fitted: Fitted, row: int) -> list[str]:
+    """Say what of a fit is on a kink, at a bound, or not determined."""
+    problem, scale = fitted.problem, fitted.problem.scale
+    names = np.array(scale.names)
+    parts = []
+    kinked = [
+        str(names[place]) for at, place in enumerate(problem.switches) if np.isfinite(fitted.found.kinks[row, at])
+    ]
+    for at, place in enumerate(problem.switches):
+        if np.isfinite(fitted.found.kinks[row, at]):
+            parts.append(
+                f"{names[place]} stands on the sample at {fitted.found.kinks[row, at]:g} "
+                f"{problem.model.specification.time_unit}, where the likelihood has a kink: no standard error for it, "
+                "and the others hold it there"
+            )
+    for edges, word in ((fitted.at_lower, "lower"), (fitted.at_upper, "upper")):
+        if edges[row].any():
+            parts.append(
+                f"{' and '.join(names[edges[row]])} at the {word} bound, and held there by the other standard errors"
+            )
+    exact = fitted.at_lower[row, scale.n_curve :]
+    if exact.any():
+        parts.append(
+            f"the curve goes through the quantified samples, so {' and '.join(names[scale.n_curve :][exact])} and all "
+            "standard errors are not determined: fix parameters"
+        )
+        return parts
+    said = fitted.at_lower[row] | fitted.at_upper[row] | np.isin(names, kinked)
+    lost = names[scale.free & np.isnan(fitted.se_log[row]) & ~said]
+    if len(lost):
+        parts.append(f"not estimable: {', '.join(lost)}{_why(fitted, row)}")
+    return parts
+
+
+def _why(fitted: Fitted, row: int) -> str:
+    """Return which phases of a patient hold no quantified sample, with their times, in brackets."""
+    spec, first = fitted.problem.model.specification, fitted.series[0]
+    ends = fitted.problem.phase_ends(fitted.theta[row : row + 1], fitted.constants[row : row + 1])[0]
+    data = fitted.data
+    marks = data.marks[row, :, : data.counts[row, N_SAMPLES]]
+    quantified = (marks[OUTPUT] == 0) & (marks[KIND] == QUANTIFIED)
+    times = data.times[row, marks[AT, quantified]]
+    place = np.searchsorted(ends, times, side="right")
+    empty = [at for at in range(len(spec.phases)) if not (place == at).any()]
+    if not empty:
+        return _censored_in_words(fitted, row)
+    words = []
+    for at in empty:
+        begin, end = ends[at - 1] if at else 0.0, ends[at] if at < len(ends) else np.inf
+        span = f"after {spec.time_unit} {begin:.3g}" if end == np.inf else f"before {spec.time_unit} {end:.3g}"
+        words.append(f"the phase {spec.phases[at].name}, {span}")
+    return f" (no quantified {first.matrix or 'sample'}{' sample' if first.matrix else ''} in {' and '.join(words)})"
+
+
+def _censored_in_words(fitted: Fitted, row: int) -> str:
+    """Return how many of a patient's samples are censored, in brackets; "" where none is."""
+    censored = int(fitted.count("censored")[row])
+    return f" ({censored} of {fitted.counts[row]} samples are censored)" if censored else ""

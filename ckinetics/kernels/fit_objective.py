@@ -1,0 +1,242 @@
+"""The likelihood of one patient's samples at given parameters, with gradient and information; any model, any outputs.
+
+A curve that must be positive and lies below TINY has underflowed: it has no slope left, and lies far below any limit.
+
+Vectors on the estimation scale, `u`, hold the parameters of the curve, then ln of those of the residual errors. A curve
+is an address that `call_curve` calls: it fills ``out`` (output, time) and ``grad`` (output, time, parameter).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .jit import call_curve, jit
+from .likelihood import QUANTIFIED, terms
+from .optimise import natural_slope, to_natural
+from .residual_forms import CONSTANT, PROPORTIONAL, TINY, deviation
+
+# Rows of `scale`, whose columns are parameters: bounds on the estimation scale (equal where one is held), transform,
+# bounds on the natural scale, and mean and 1/variance of a normal prior (0 without one).
+LOWER, UPPER, TRANSFORM, LOW, HIGH, MEAN, WEIGHT = 0, 1, 2, 3, 4, 5, 6
+# Rows of `errors`, whose columns are outputs: whether on the ln scale, the form, the places of a and b in u (or -1).
+ON_LOG, FORM, PLACE_A, PLACE_B = 0, 1, 2, 3
+# Columns of `Data.counts`, and tables of `Data.marks` and `Data.values`.
+N_TIMES, N_SAMPLES = 0, 1
+AT, OUTPUT, KIND = 0, 1, 2
+Y, RATE, NOISE = 0, 1, 2
+
+
+class Data(NamedTuple):
+    """What was observed of each patient, in few arrays: each costs seconds of compilation.
+
+    times : (patient, time), ascending and different
+    counts : (patient, 2) numbers of times and samples
+    marks : (patient, 3, sample) at which of the times, of which output, and the kind as in `terms`
+    values : (patient, 3, sample) y (on the scale of the output's error) and rate as in `terms`, and the variance of the
+        assay at a prediction of 1
+    constants : (patient, constant)
+    """
+
+    times: np.ndarray
+    counts: np.ndarray
+    marks: np.ndarray
+    values: np.ndarray
+    constants: np.ndarray
+
+
+class Work(NamedTuple):
+    """Arrays that an objective writes in: parameters and constants, curves, derivatives; rows of the chain rule."""
+
+    theta: np.ndarray
+    out: np.ndarray
+    grad: np.ndarray
+    chain: np.ndarray
+
+
+# Rows of `Work.chain`: d natural/d u, and derivatives by u of one prediction and of ln of its standard deviation.
+SLOPE, BY_F, BY_S = 0, 1, 2
+
+
+@jit
+def work_space(scale, errors, data, n_curve):
+    """Return arrays to write in, for one thread."""
+    size, times, outputs = scale.shape[1], data.times.shape[1], errors.shape[1]
+    return Work(
+        np.empty(n_curve + data.constants.shape[1]),
+        np.empty(max(outputs * times, 1)),
+        np.zeros(max(outputs * times * n_curve, 1)),
+        np.empty((3, size)),
+    )
+
+
+@jit
+def one_curve(curve, more, times, theta, out, grad):
+    """Fill flat out (output, time) and grad (output, time, parameter) with curves; return 0, or why not."""
+    return call_curve(curve, len(times), times, theta, out, grad, more)
+
+
+@jit
+def predict(curve, more, scale, data, patient, u, work, n_curve):
+    """Fill out and grad with the curves of a patient; return whether they could be computed."""
+    for k in range(n_curve):
+        work.theta[k] = to_natural(u[k], scale[TRANSFORM, k], scale[LOW, k], scale[HIGH, k])
+    for k in range(data.constants.shape[1]):
+        work.theta[n_curve + k] = data.constants[patient, k]
+    more[0] = patient
+    n = data.counts[patient, N_TIMES]
+    return call_curve(curve, n, data.times[patient], work.theta, work.out, work.grad, more) == 0
+
+
+@jit
+def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, upper):
+    """Set parameters of residual errors in u to their best values at the curves in `work`.
+
+    That is in closed form where an output has one such parameter, no censored sample, no other error and no prior; with
+    `roughly`, also elsewhere on the natural scale, as a start: the size of residuals is that of the data, which no
+    model file knows.
+    """
+    for output in range(errors.shape[1]):
+        form, on_log = errors[FORM, output], errors[ON_LOG, output]
+        place_a, place_b = errors[PLACE_A, output], errors[PLACE_B, output]
+        single = form in (CONSTANT, PROPORTIONAL)
+        exact = single and scale[WEIGHT, max(place_a, place_b)] == 0.0
+        count, plain, relative = 0, 0.0, 0.0
+        for i in range(data.counts[patient, N_SAMPLES]):
+            if data.marks[patient, OUTPUT, i] != output:
+                continue
+            if data.marks[patient, KIND, i] != QUANTIFIED or data.values[patient, NOISE, i] > 0.0:
+                exact = False
+                continue
+            f = work.out[output * n + data.marks[patient, AT, i]]
+            level = f
+            if on_log:
+                level = math.log(max(f, TINY))
+            off = data.values[patient, Y, i] - level
+            count += 1
+            plain += off * off
+            # A start need not be exact, and a curve near 0 would ruin it.
+            relative += (off / (f if exact else max(abs(f), abs(data.values[patient, Y, i]), TINY))) ** 2
+        if count == 0 or not (exact or (roughly and not on_log)):
+            continue
+        share = 1.0 if single else 0.5
+        for place, total in ((place_a, plain), (place_b, relative)):
+            if place >= 0 and lower[place] < upper[place] and total < np.inf:
+                size = math.log(share * math.sqrt(total / count)) if total > 0.0 else lower[place]
+                u[place] = min(max(size, lower[place]), upper[place])
+
+
+@jit
+def objective(
+    curve, more, scale, errors, data, patient, u, work, n_curve, settle, lower, upper, gradient, information
+):  # fmt: skip
+    """Return the negative log-likelihood of one patient at u, prior included; fill its gradient and information.
+
+    With `settle`, residual errors whose best value is known in closed form are set to it in u, inside lower and upper.
+    """
+    size, n = len(u), data.counts[patient, N_TIMES]
+    for k in range(size):
+        gradient[k] = 0.0
+        for j in range(size):
+            information[k, j] = 0.0
+    if not predict(curve, more, scale, data, patient, u, work, n_curve):
+        return np.inf
+    if settle:
+        settle_errors(scale, errors, data, patient, u, work, n, False, lower, upper)
+    for k in range(n_curve):
+        work.chain[SLOPE, k] = natural_slope(work.theta[k], scale[TRANSFORM, k], scale[LOW, k], scale[HIGH, k])
+    total = 0.0
+    for i in range(data.counts[patient, N_SAMPLES]):
+        output = data.marks[patient, OUTPUT, i]
+        place = output * n + data.marks[patient, AT, i]
+        f = work.out[place]
+        on_log, place_a, place_b = errors[ON_LOG, output], errors[PLACE_A, output], errors[PLACE_B, output]
+        if not abs(f) < np.inf or (on_log and f < 0.0):
+            return np.inf
+        seen = f > TINY or not on_log
+        factor = 1.0
+        if on_log:
+            factor = 1.0 / f if seen else 0.0
+        a = math.exp(u[place_a]) if place_a >= 0 else 0.0
+        b = math.exp(u[place_b]) if place_b >= 0 else 0.0
+        s, by_a, by_b, slope = deviation(errors[FORM, output], a, b, f)
+        noise = data.values[patient, NOISE, i]
+        if noise > 0.0 and seen:
+            # Counting: the variance of a level grows with it, that of its ln falls.
+            added = noise / f if on_log else noise * abs(f)
+            own = s * s / (s * s + added)
+            turn = 0.5 / f if f != 0.0 else 0.0
+            slope = own * slope + (1.0 - own) * (-turn if on_log else turn)
+            by_a, by_b, s = own * by_a, own * by_b, math.sqrt(s * s + added)
+        for k in range(n_curve):
+            moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] if seen else 0.0
+            work.chain[BY_F, k] = moved * factor
+            work.chain[BY_S, k] = moved * slope
+        for k in range(n_curve, size):
+            work.chain[BY_F, k] = 0.0
+            work.chain[BY_S, k] = 0.0
+        if place_a >= 0:
+            work.chain[BY_S, place_a] = by_a
+        if place_b >= 0:
+            work.chain[BY_S, place_b] += by_b
+        level = f
+        if on_log:
+            level = math.log(f) if seen else math.log(TINY)
+        value, by_f, by_s, ff, fs, ss = terms(
+            data.marks[patient, KIND, i], data.values[patient, Y, i], level, s, data.values[patient, RATE, i]
+        )
+        total += value
+        for k in range(size):
+            gradient[k] += by_f * work.chain[BY_F, k] + by_s * work.chain[BY_S, k]
+            along_f = ff * work.chain[BY_F, k] + fs * work.chain[BY_S, k]
+            along_s = fs * work.chain[BY_F, k] + ss * work.chain[BY_S, k]
+            for j in range(k + 1):
+                information[k, j] += along_f * work.chain[BY_F, j] + along_s * work.chain[BY_S, j]
+    for k in range(size):
+        if scale[WEIGHT, k] > 0.0 and scale[LOWER, k] < scale[UPPER, k]:
+            off = u[k] - scale[MEAN, k]
+            total += 0.5 * scale[WEIGHT, k] * off * off
+            gradient[k] += scale[WEIGHT, k] * off
+            information[k, k] += scale[WEIGHT, k]
+    for k in range(size):
+        for j in range(k):
+            information[j, k] = information[k, j]
+        if not np.isfinite(gradient[k]):
+            return np.inf
+    return total if np.isfinite(total) else np.inf
+
+
+@jit
+def start_errors(curve, more, scale, errors, data, patient, u, work, n_curve):
+    """Set parameters of residual errors in u to what the residuals at u say; see `settle_errors`."""
+    if predict(curve, more, scale, data, patient, u, work, n_curve):
+        n = data.counts[patient, N_TIMES]
+        settle_errors(scale, errors, data, patient, u, work, n, True, scale[LOWER], scale[UPPER])
+
+
+@jit
+def residual_rows(scale, errors, data, patient, u, work, n_curve, index, rows, right):
+    """Fill residuals and their derivatives by the parameters in `index`, from the curves in `work`; both over the SD.
+
+    Return False where the likelihood is more than a sum of squares of constant weight: a censored sample, a counting
+    error, a prior, or an error that depends on the prediction.
+    """
+    n = data.counts[patient, N_TIMES]
+    for k in range(n_curve):
+        if scale[WEIGHT, k] > 0.0:
+            return False
+    for i in range(data.counts[patient, N_SAMPLES]):
+        output = data.marks[patient, OUTPUT, i]
+        place = output * n + data.marks[patient, AT, i]
+        f, on_log = work.out[place], errors[ON_LOG, output]
+        regular = data.marks[patient, KIND, i] == QUANTIFIED and data.values[patient, NOISE, i] == 0.0
+        if not regular or errors[FORM, output] != CONSTANT or (on_log and not f > TINY):
+            return False
+        weight = math.exp(-u[errors[PLACE_A, output]])
+        level, factor = (math.log(f), weight / f) if on_log else (f, weight)
+        right[i] = weight * (data.values[patient, Y, i] - level)
+        for j in range(len(index)):
+            rows[i, j] = work.grad[place * n_curve + index[j]] * work.chain[SLOPE, index[j]] * factor
+    return True
