@@ -16,6 +16,7 @@ A patient that cannot be computed is not an exception: it is NaN with a coded re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,22 @@ class UnitError(InputError):
 
 
 class ModelFileError(InputError):
-    """A model file, or an expression in it, that cannot be used."""
+    """A model file, or an expression in it, that cannot be used.
+
+    Attributes
+    ----------
+    others : tuple of str
+        Further faults that were found in the file, a sentence each: the message tells the first.
+    """
+
+    others: tuple[str, ...] = ()
+
+    @classmethod
+    def of_faults(cls, faults: Sequence[str], *, file: str | Path | None = None) -> ModelFileError:
+        """Return the error that tells of several faults, the first one in its message."""
+        error = cls(faults[0], file=file)
+        error.others = tuple(one_line(fault) for fault in faults[1:])
+        return error
 
 
 @dataclass(frozen=True)

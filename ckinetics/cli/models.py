@@ -17,27 +17,35 @@ _OPTION = typer.Option
 
 def models(
     name: Annotated[
-        str, typer.Argument(help="A model's name or the path of a file: show it. Or the word check, import or export.")
+        str,
+        typer.Argument(help="A model's name or the path of a file: show it. Or check, page, import or export."),
     ] = "",
     subject: Annotated[
         str,
         typer.Argument(
-            help="After check and export: a model's name, or the path of a file. After import: an SBML file."
+            help="After check: a model's name, the path of a file, or all for the whole library. After export: a "
+            "model's name, or the path of a file. After import: an SBML file."
         ),
     ] = "",
     out: Annotated[
         Path | None,
-        _OPTION("--out", "-o", help="Of import and export: the file that is written; without it the text is shown."),
+        _OPTION(
+            "--out",
+            "-o",
+            help="Of import and export: the file that is written; without it the text is shown. Of page: the folder to "
+            "write the page to (default model-library).",
+        ),
     ] = None,
     text: Annotated[bool, _OPTION("--text", help="Show the file as it is.")] = False,
     points: Annotated[int, _OPTION(min=1, help="Of check: random points at which identifiability is judged.")] = 5,
     seed: Annotated[int, _OPTION(min=0, help="Of check: their seed.")] = 0,
 ) -> None:
-    """List the models; show one; check a model file; import one from SBML, or export one to it.
+    """List the models; show one; check a model file or the whole library; write it as a page; go from and to SBML.
 
     Checking validates the file, runs its examples, compares closed forms with the integrated equations, and reports
-    which parameters the outputs can tell apart. Importing makes a model file of an SBML file, exporting an SBML file of
-    a model; both need python-libsbml (pip install 'ckinetics[sbml]').
+    which parameters the outputs can tell apart. A file that cannot be read is told with every fault that was found, and
+    its line. Importing makes a model file of an SBML file, exporting an SBML file of a model; both need python-libsbml
+    (pip install 'ckinetics[sbml]').
 
     Exit codes: 0 everything went well; 1 the file is faulty or does not keep what it says; 2 the command was used
     wrongly.
@@ -49,10 +57,14 @@ def models(
             _check(subject, points, seed)
         elif name in ("import", "export"):
             _exchange(name, subject, out)
+        elif name == "page" and not subject:
+            _page(out or Path("model-library"))
         elif subject:
             raise InputError(f"'{name} {subject}' is not understood: write 'check {subject}', or one name to show")
         elif out is not None:
-            raise InputError("--out is of import and export: write 'ckinetics models import FILE.xml --out NAME.toml'")
+            raise InputError(
+                "--out is of import, export and page: write 'ckinetics models import FILE.xml --out NAME.toml'"
+            )
         elif name:
             _show(name, text=text)
         else:
@@ -114,16 +126,25 @@ def _exchange(direction: str, subject: str, out: Path | None) -> None:
 
 def _check(name: str, points: int, seed: int) -> None:
     from ..errors import InputError
-    from ..modeling import load_model
+    from ..modeling import list_models, load_model
     from ..modeling.checking import check_model
 
     if not name:
-        raise InputError("check needs a model's name or the path of a file: ckinetics models check FILE")
-    model = load_model(name)
-    found = check_model(model, points=points, seed=seed)
-    _echo(check_lines(model, found))
-    if not found.passed:
+        raise InputError("check needs a model's name, the path of a file, or all: ckinetics models check FILE")
+    passed = True
+    for one in list_models() if name == "all" else [name]:
+        model = load_model(one)
+        found = check_model(model, points=points, seed=seed)
+        _echo([*check_lines(model, found), *([""] if name == "all" else [])])
+        passed = passed and found.passed
+    if not passed:
         raise typer.Exit(1)
+
+
+def _page(out: Path) -> None:
+    from ..reporting.library_page import write_library_page
+
+    _echo([str(write_library_page(out))])
 
 
 def check_lines(model: Model, found: ModelCheck) -> list[str]:
@@ -141,6 +162,8 @@ def check_lines(model: Model, found: ModelCheck) -> list[str]:
         mark = "passed" if example["passed"] else "FAILED"
         line = f"{mark}: {example['title'] or 'untitled'}: error {example['error']:.2g}, tolerance"
         lines += wrapped(f"{line} {example['tolerance']:g}; {example['source']}", "  ", hang=4)
+        if not example["passed"]:
+            lines += wrapped(f"line {example['line']}: {example['worst']}", "    ", hang=4)
     for one in found.closed_forms:
         verdict = "agrees with" if one.agrees else "DIFFERS FROM"
         lines += wrapped(
@@ -150,7 +173,8 @@ def check_lines(model: Model, found: ModelCheck) -> list[str]:
     steps = ", ".join(f"{count} steps with {method}" for method, count in found.steps.items())
     lines += wrapped(f"integration: {model.method} suits it ({steps} at the file's values)")
     if found.identifiability is not None:
-        lines.append("structural identifiability (local)")
+        given = f", with {', '.join(found.inputs)} as in an example" if found.inputs else ""
+        lines.append(f"structural identifiability (local{given})")
         for name in found.identifiability["observed"].values:
             judged = found.identifiability.sel(observed=name)
             rank, size = int(judged["rank"]), judged.sizes["parameter"]
@@ -186,5 +210,10 @@ def _echo(lines: list[str]) -> None:
 
 
 def _stop(err: Exception, code: int) -> NoReturn:
+    from ..errors import ModelFileError
+
     typer.echo(f"ckinetics: {err}", err=True)
+    if isinstance(err, ModelFileError):
+        for fault in err.others:
+            typer.echo(f"ckinetics: {ModelFileError(fault, file=err.file)}", err=True)
     raise typer.Exit(code)

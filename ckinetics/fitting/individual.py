@@ -18,6 +18,7 @@ from ..modeling.options import number, whole_number
 from ..modeling.suggestions import suggestion
 from ..provenance import content_hash, result_attrs
 from ..simulation.inputs import read_inputs
+from ..units import kind_of
 from .codes import Convergence
 from .fitted import Fitted
 from .problem import Fits, Problem, time_factor
@@ -99,7 +100,8 @@ def fit(
         that of the copies expected at the *predicted* level, also below LLOQ. Needs `lod` of the samples.
     prior : {"none", "file"}
         "file": the random effects of the model file are a normal prior (maximum a posteriori); estimates of patients
-        with few samples are drawn to the file's values.
+        with few samples are drawn to the file's values. It says nothing of a parameter that takes the data's unit,
+        where that is of another kind than the file's.
     starts : int
         Starting points of each patient: two guesses from the data, the others a seeded design about them.
     seed : int
@@ -202,7 +204,11 @@ def fit(
     moving = {name: value for name, value in given.given.items() if name not in given.constants}
     events = None if closed else Events.of_inputs(loaded, len(patients), moving)
     used_method = "closed_form" if closed else (loaded.method if method == "auto" else method)
-    problem = Problem(loaded, list(places), errors, scale, used_method, prior == "file")
+    foreign = any(
+        kind_of(s.unit) != kind_of(loaded.specification.outputs[name].unit)
+        for s, name in zip(series, places, strict=True)
+    )
+    problem = Problem(loaded, list(places), errors, scale, used_method, prior == "file", foreign)
     if interval == "auto":
         interval = "profile" if problem.exact else "t"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.fit_objective import Data
+from ..kernels.fit_objective import WEIGHT, Data
 from ..modeling import Model
 from ..modeling.curves import Curves
 from ..modeling.events import Events
@@ -73,6 +73,7 @@ class Problem:
     outputs : outputs of the model that were observed
     method : "closed_form", "rodas5p" or "tsit5"
     prior : whether the file's random effects are a prior
+    unit_of_data : whether the outputs are in another kind of unit than the file's, of whose levels a prior says nothing
     """
 
     model: Model
@@ -81,6 +82,7 @@ class Problem:
     scale: Scale
     method: str
     prior: bool
+    unit_of_data: bool = False
 
     @property
     def exact(self) -> bool:
@@ -97,7 +99,15 @@ class Problem:
         free = np.flatnonzero(self.scale.free[: self.scale.n_curve])
         curves = Curves.of(self.model, self.outputs, method=self.method, events=events, free=free, rtol=RTOL)
         n_curve = self.scale.n_curve
-        return curves, (self.scale.compiled(prior=self.prior), compiled_errors(self.errors, n_curve), data, n_curve)
+        return curves, (self.compiled_scale(), compiled_errors(self.errors, n_curve), data, n_curve)
+
+    def compiled_scale(self) -> np.ndarray:
+        """Return the scale, with its prior, as compiled code takes it."""
+        scale = self.scale.compiled(prior=self.prior)
+        if self.unit_of_data:
+            free = {name for output in self.outputs for name in self.model.specification.outputs[output].scales_with}
+            scale[WEIGHT, [name in free for name in self.scale.names]] = 0.0
+        return scale
 
     def run(
         self,

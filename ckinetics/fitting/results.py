@@ -72,7 +72,7 @@ def _minus2ll(fitted: Fitted) -> np.ndarray:
     """Return −2 log-likelihood without the prior."""
     total = 2.0 * fitted.found.value
     if fitted.problem.prior:
-        scale = fitted.problem.scale.compiled(prior=True)
+        scale = fitted.problem.compiled_scale()
         off = np.where(fitted.problem.scale.free, fitted.found.u - scale[MEAN], 0.0)
         total = total - (scale[WEIGHT] * off**2).sum(axis=1)
     return np.asarray(total)

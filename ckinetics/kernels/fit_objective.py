@@ -170,6 +170,26 @@ def objective(
             turn = 0.5 / f if f != 0.0 else 0.0
             slope = own * slope + (1.0 - own) * (-turn if on_log else turn)
             by_a, by_b, s = own * by_a, own * by_b, math.sqrt(s * s + added)
+        level = f
+        if on_log:
+            level = math.log(f) if seen else math.log(TINY)
+        value, by_f, by_s, ff, fs, ss = terms(
+            data.marks[patient, KIND, i], data.values[patient, Y, i], level, s, data.values[patient, RATE, i]
+        )
+        total += value
+        if errors[FORM, output] == CONSTANT and not noise > 0.0:
+            # The usual case, in half the time: the standard deviation is a parameter of its own.
+            for k in range(n_curve):
+                moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] * factor if seen else 0.0
+                work.chain[BY_F, k] = moved
+                gradient[k] += by_f * moved
+                information[place_a, k] += fs * moved
+                moved *= ff
+                for j in range(k + 1):
+                    information[k, j] += moved * work.chain[BY_F, j]
+            gradient[place_a] += by_s
+            information[place_a, place_a] += ss
+            continue
         for k in range(n_curve):
             moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] if seen else 0.0
             work.chain[BY_F, k] = moved * factor
@@ -180,14 +200,7 @@ def objective(
         if place_a >= 0:
             work.chain[BY_S, place_a] = by_a
         if place_b >= 0:
-            work.chain[BY_S, place_b] += by_b
-        level = f
-        if on_log:
-            level = math.log(f) if seen else math.log(TINY)
-        value, by_f, by_s, ff, fs, ss = terms(
-            data.marks[patient, KIND, i], data.values[patient, Y, i], level, s, data.values[patient, RATE, i]
-        )
-        total += value
+            work.chain[BY_S, place_b] = by_b
         for k in range(size):
             gradient[k] += by_f * work.chain[BY_F, k] + by_s * work.chain[BY_S, k]
             along_f = ff * work.chain[BY_F, k] + fs * work.chain[BY_S, k]

@@ -161,7 +161,9 @@ def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tole
                 u[j] = min(max(centre[j], span_lower[j]), span_upper[j])
                 if attempt == 1:
                     u[j] = 0.5 * (span_lower[j] + min(span_upper[j], span_lower[j] + 2.0))
-                new, left, _steps = minimise(task, u, span_lower, span_upper, max_steps, tolerance)
+                new, left, _steps = minimise(task, u, span_lower, span_upper, max_steps, max(tolerance, 1e-6))
+                if new < value - 1e-5:
+                    new, left, _steps = minimise(task, u, span_lower, span_upper, max_steps, tolerance)
                 if new < value - 1e-7 or (place == 0 and attempt == 0 and new <= value + 1e-6):
                     improved = improved or new < value - 1e-6
                     value, decrement = new, left

@@ -47,7 +47,10 @@ def natural_slope(x: float, transform: int, low: float, high: float) -> float:
 
 @jit
 def solve_positive_definite(a: np.ndarray, b: np.ndarray, n: int) -> bool:
-    """Solve a·x = b for the first n rows by Cholesky, in place: `b` becomes x; False when that fails."""
+    """Solve a·x = b for the first n rows by Cholesky, in place: `b` becomes x; False when that fails.
+
+    Only the lower triangle of a is read.
+    """
     for j in range(n):
         pivot = a[j, j]
         for k in range(j):
@@ -165,15 +168,16 @@ def damped_step(
         # The floor lets a coordinate that the data say nothing of stay where it is.
         own = max(own, 1e-6 * largest) if transform[k] != NONE else max(own, scaling[k])
         scaling[k] = own if own > 0.0 else 1.0
+        step[k] = 1.0 / math.sqrt(scaling[k])
     for i in range(n):
-        for j in range(n):
-            matrix[i, j] = information[index[i], index[j]] / math.sqrt(scaling[index[i]] * scaling[index[j]])
+        for j in range(i + 1):
+            matrix[i, j] = information[index[i], index[j]] * step[index[i]] * step[index[j]]
         matrix[i, i] += damping + 1e-15
-        right[i] = -gradient[index[i]] / math.sqrt(scaling[index[i]])
+        right[i] = -gradient[index[i]] * step[index[i]]
     if not solve_positive_definite(matrix, right, n):
         return -1.0
     for i in range(n):
-        right[i] /= math.sqrt(scaling[index[i]])
+        right[i] *= step[index[i]]
     longest = 0.0
     for i in range(n):
         if transform[index[i]] != NONE:

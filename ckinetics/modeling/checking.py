@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from .events import Events
 from .expressions import names_in, syntax_tree, unparsed
 from .identifiability import horizon, identifiability
 from .library import Model, check_examples
@@ -50,6 +51,7 @@ class ModelCheck:
     identifiability : as `identifiability` returns it, or None where the equations cannot be solved
     problems : what could not be checked, a sentence each
     notes : what a reader should know of what was found, a sentence each
+    inputs : what the patient was given where identifiability was judged
     """
 
     examples: list[dict[str, Any]]
@@ -58,6 +60,7 @@ class ModelCheck:
     identifiability: xr.Dataset | None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    inputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -98,15 +101,28 @@ def check_model(model: Model, *, points: int = 5, seed: int = 0) -> ModelCheck:
     except InputError as err:
         problems.append(f"the closed form cannot be compared: {err}")
     steps = {}
+    given = fullest_inputs(model.specification)
     for method in ("rodas5p", "tsit5"):
-        code, steps[method] = _steps(model, method)
+        code, steps[method] = _steps(model, method, given)
         if code is not Outcome.solved and method == model.method:
             problems.append(f"with {method}, which would be chosen, {code.sentence}")
     try:
-        found = identifiability(model, points=points, seed=seed)
+        found = identifiability(model, points=points, seed=seed, inputs=given)
     except InputError as err:
         problems.append(f"identifiability cannot be told: {err}")
-    return ModelCheck(examples, closed, steps, found, problems, moving_cases(model.specification))
+    return ModelCheck(examples, closed, steps, found, problems, moving_cases(model.specification), given)
+
+
+def fullest_inputs(spec: Specification) -> dict[str, Any]:
+    """Return the inputs of the example that gives most of them: with these, parameters act that else would not.
+
+    Examples
+    --------
+    >>> from ckinetics.modeling import load_model
+    >>> fullest_inputs(load_model("stein2019").specification)
+    {}
+    """
+    return max((dict(example.inputs) for example in spec.example), key=len, default={})
 
 
 def moving_cases(spec: Specification) -> list[str]:
@@ -164,11 +180,14 @@ def compare_closed_form(model: Model, output: str) -> ClosedForm:
     """
     worst = ClosedForm(output, 0.0, 0.0, 0)
     count = 0
-    cases = [({}, ()), *((example.parameters, example.times) for example in model.specification.example)]
-    for parameters, times in cases:
+    cases: list[tuple[Any, Any, Any]] = [({}, (), {})]
+    cases += [(one.parameters, one.times, one.inputs) for one in model.specification.example]
+    for parameters, times, inputs in cases:
+        if not model.uses_closed_form(output, inputs, "auto"):  # several doses: it is for one
+            continue
         grid = np.unique(np.concatenate([np.linspace(0.0, horizon(model), 101), np.asarray(times, float)]))
-        closed = model.evaluate(grid, parameters, output=output, method="closed_form")
-        integrated = model.evaluate(grid, parameters, output=output, method="rodas5p", rtol=TOLERANCE)
+        closed = model.evaluate(grid, parameters, output=output, inputs=inputs, method="closed_form")
+        integrated = model.evaluate(grid, parameters, output=output, inputs=inputs, method="rodas5p", rtol=TOLERANCE)
         size = np.maximum(np.abs(closed), np.abs(integrated))
         apart = np.abs(closed - integrated) / np.where(size > 0, size, 1.0)
         apart = np.where(np.isnan(apart), np.inf, apart)
@@ -179,8 +198,10 @@ def compare_closed_form(model: Model, output: str) -> ClosedForm:
     return ClosedForm(output, worst.difference, worst.time, count)
 
 
-def _steps(model: Model, method: str) -> tuple[Outcome, int]:
-    theta, _ = model.natural_parameters(None)
+def _steps(model: Model, method: str, inputs: dict[str, Any]) -> tuple[Outcome, int]:
+    theta, _ = model.natural_parameters(None, inputs)
     times = np.linspace(0.0, horizon(model), 30)[None, :]
-    found = solve(model, times, theta[None, :], outputs=[next(iter(model.specification.outputs))], method=method)
+    outputs = [next(iter(model.specification.outputs))]
+    events = Events.of_inputs(model, 1, inputs)
+    found = solve(model, times, theta[None, :], outputs=outputs, events=events, method=method)
     return Outcome(int(found.codes[0])), int(found.steps[0])

@@ -83,6 +83,8 @@ def findings(
         if found is None:
             free = f"{count} combination{'s' if count > 1 else ''}"
             sentences.append(f"{apart}: {free} of them can be anything (no product of powers, no sum)")
+        elif not found:  # each acts somewhere, and less than what the others leave undetermined
+            sentences.append(f"nothing of {_listed(own)} is determined beside the others")
         else:
             combinations += found
             one = len(found) == 1

@@ -72,7 +72,7 @@ def check_units(spec: Specification, *, file: str = "") -> None:
     Raises
     ------
     ModelFileError
-        Names table, key, expression, the unit found and the one expected, and what to do.
+        Names table, key, expression, the unit found and the one expected, and what to do, for every fault.
 
     Examples
     --------
@@ -90,13 +90,15 @@ def check_units(spec: Specification, *, file: str = "") -> None:
     names = {name: Quantity(unit) for name, unit in {**units, **states, "t": time}.items()}
     checks = Checks(names, file)
     for name, text in spec.definitions.items():
-        names[name] = checks.find(text, definition(name))
+        found = checks.find(text, definition(name))
+        if found is not None:
+            names[name] = found
+    checks.settle()  # what uses a definition whose unit is unknown cannot be judged
     for name, given in spec.inputs.items():
         if given.kind == "dose" and not units[name].alike(states[given.state]):
-            raise ModelFileError(
+            checks.faults.append(
                 f"table [inputs.{name}], key 'unit': the dose is in {units[name]}, but is added to {given.state} in "
-                f"{states[given.state]}{difference(units[name], states[given.state])}: give both one unit",
-                file=file or None,
+                f"{states[given.state]}{difference(units[name], states[given.state])}: give both one unit"
             )
     for name, unit in states.items():
         checks.hold(spec.states[name].initial, initial_value(name), unit)
@@ -117,40 +119,61 @@ def check_units(spec: Specification, *, file: str = "") -> None:
         checks.find(row.when, equivalent_condition(number))
         for name, text in row.values.items():
             checks.hold(text, equivalent_value(number, name), units[name])
-    _check_starts(spec, units, outputs, time, file)
+    _check_starts(spec, units, outputs, time, checks)
+    checks.settle()
 
 
 def _check_starts(
-    spec: Specification, units: dict[str, Dimension], outputs: dict[str, Dimension], time: Dimension, file: str
+    spec: Specification, units: dict[str, Dimension], outputs: dict[str, Dimension], time: Dimension, whole: Checks
 ) -> None:
     """Hold first guesses to the units of their parameters; levels have that of the output that is fitted."""
     fitted = next((name for name, output in spec.outputs.items() if output.residual), next(iter(outputs)))
     level = outputs[fitted]
     endings = {"_level": level, "_time": time, "_rate": ONE / time}
     features = {name: Quantity(endings[f"_{name.rpartition('_')[2]}"]) for name in DATA_FEATURES}
-    checks = Checks(features, file)
+    checks = Checks(features, whole.file)
     for name, parameter in spec.parameters.items():
         for text in parameter.start:
             checks.hold(text, start(name), units[name])
+    whole.faults += checks.faults
 
 
 class Checks:
-    """Checks of single expressions over one set of names."""
+    """Checks of single expressions over one set of names; their faults are gathered."""
 
     def __init__(self, names: Mapping[str, Quantity], file: str) -> None:
         self.names, self.file = names, file
+        self.faults: list[str] = []
 
-    def find(self, text: str, place: Place) -> Quantity:
-        """Return what an expression (or a condition) is; refuse it where its parts do not fit."""
+    def find(self, text: str, place: Place) -> Quantity | None:
+        """Return what an expression (or a condition) is, or None where its parts do not fit."""
+        try:
+            return self._found(text, place)
+        except ModelFileError as err:
+            self.faults.append(err.message)
+            return None
+
+    def hold(self, text: str, place: Place, expected: Dimension) -> None:
+        """Gather what is wrong with an expression that has another unit than the one expected."""
+        try:
+            self._held(text, place, expected)
+        except ModelFileError as err:
+            self.faults.append(err.message)
+
+    def settle(self) -> None:
+        """Raise what was gathered."""
+        if self.faults:
+            raise ModelFileError.of_faults(self.faults, file=self.file or None)
+
+    def _found(self, text: str, place: Place) -> Quantity:
         walk = _Walk(self.names, text, place, self.file)
         try:
             return walk.value(syntax_tree(text))
         except RecursionError:
             walk.refuse("is nested too deep: split it with [definitions]")
 
-    def hold(self, text: str, place: Place, expected: Dimension) -> None:
-        """Refuse an expression that has another unit than the one expected."""
-        found = self.find(text, place)
+    def _held(self, text: str, place: Place, expected: Dimension) -> None:
+        found = self._found(text, place)
         if found.fits_any or (found.owed.is_one and found.unit.alike(expected)):
             return
         walk = _Walk(self.names, text, place, self.file)

@@ -28,6 +28,8 @@ from .places import (
 from .specification import DATA_FEATURES, Phase, Specification
 
 _POINTS = 50
+# What stands for an expression that cannot be read, until all have been looked at.
+_UNREAD = sympy.Symbol("unread", real=True)
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,31 @@ class SymbolicModel:
         return tuple(dict.fromkeys(names[end] for end in ends if end in names))
 
 
-def _check_scaling(
-    spec: Specification, phases: tuple[SymbolicPhase, ...], parameters: dict[str, sympy.Symbol], file: str
-) -> None:
-    """Hold each output to the parameters that it says it is proportional to (Euler's identity)."""
+def _check_scaling(spec: Specification, symbolic: SymbolicModel, file: str) -> None:
+    """Hold each output to the parameters that it says it is proportional to (Euler's identity).
+
+    Without a closed form all states must be in proportion to them too, and so their rates, initial and new values.
+    """
     for name, output in spec.outputs.items():
-        for phase in phases if output.scales_with else ():
-            curve = phase.closed_form[name]
-            moved = sum(parameters[p] * sympy.diff(curve, parameters[p]) for p in output.scales_with)
-            if not _vanishes(moved - curve, curve, spec, parameters):
+        if not output.scales_with:
+            continue
+        scaled = [symbolic.parameters[parameter] for parameter in output.scales_with]
+        if output.closed_form is not None:
+            curves = {f"in phase '{phase.name}' the closed form": phase.closed_form[name] for phase in symbolic.phases}
+        else:
+            scaled += list(symbolic.states.values())
+            curves = {"the output": symbolic.outputs[name]}
+            curves |= {f"the initial value of '{state}'": value for state, value in symbolic.initial.items()}
+            for phase in symbolic.phases:
+                curves |= {f"in phase '{phase.name}' the rate of '{at}'": rate for at, rate in phase.equations.items()}
+                curves |= {f"in phase '{phase.name}' the new value of '{at}'": to for at, to in phase.reset.items()}
+        for what, curve in curves.items():
+            moved = sum(symbol * sympy.diff(curve, symbol) for symbol in scaled)
+            if curve != 0 and not _vanishes(moved - curve, curve, spec, symbolic.parameters):
+                both = "" if output.closed_form is not None else " and all states"
                 raise ModelFileError(
-                    f"table [outputs.{name}], key 'scales_with': in phase '{phase.name}' the closed form is not "
-                    f"proportional to {', '.join(output.scales_with)}: correct the list or leave it out",
+                    f"table [outputs.{name}], key 'scales_with': {what} is not "
+                    f"proportional to {', '.join(output.scales_with)}{both}: correct the list or leave it out",
                     file=file or None,
                 )
 
@@ -139,6 +154,7 @@ class _Names:
 
     def __init__(self, spec: Specification, file: str) -> None:
         self.spec, self.file = spec, file
+        self.faults: list[str] = []
         # A suffix says what kind of symbol it is, and keeps user names apart from those of generated code.
         self.parameters = {name: sympy.Symbol(f"{name}_p", real=True) for name in spec.parameters}
         self.states = {name: sympy.Symbol(f"{name}_s", real=True) for name in spec.states}
@@ -160,16 +176,17 @@ class _Names:
         moving = {TIME, *self.states.values(), *self.moving_inputs.values()}
         for name, text in self.spec.definitions.items():
             place = definition(name)
-            used = names_in(text)
-            for later in used:
-                if later in self.spec.definitions and later not in self.varying:
-                    raise ModelFileError(
-                        f"{place}: '{shortened(text)}' uses `{later}`, which is not defined above it: "
-                        "a definition may use only those before it",
-                        file=self.file or None,
-                    )
+            later = [used for used in names_in(text) if used in self.spec.definitions and used not in self.varying]
+            if later:
+                self.faults.append(
+                    f"{place}: '{shortened(text)}' uses `{later[0]}`, which is not defined above it: "
+                    "a definition may use only those before it"
+                )
+                self.varying[name] = self.constant[name] = _UNREAD
+                continue
+            before = len(self.faults)
             value = self.read(text, place, self.varying)
-            self.sizes[name] = expression_size(text, self.sizes)
+            self.sizes[name] = expression_size(text, self.sizes) if len(self.faults) == before else 1
             self.varying[name] = value
             if value.free_symbols & moving:
                 self.kinds[name] = "a definition that changes with time"
@@ -177,12 +194,20 @@ class _Names:
                 self.constant[name] = value
 
     def read(self, text: str, place: Place, names: dict[str, sympy.Expr]) -> sympy.Expr:
-        """Return an expression that may use `names`."""
-        return parse_expression(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
+        """Return an expression that may use `names`; one that cannot be read is a fault, and the reading goes on."""
+        try:
+            return parse_expression(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
+        except ModelFileError as err:
+            self.faults.append(err.message)
+            return _UNREAD
 
     def condition(self, text: str, place: Place, names: dict[str, sympy.Expr]) -> sympy.Basic:
-        """Return a condition that may use `names`."""
-        return parse_condition(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
+        """Return a condition that may use `names`, as `read` does."""
+        try:
+            return parse_condition(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
+        except ModelFileError as err:
+            self.faults.append(err.message)
+            return sympy.true
 
 
 def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
@@ -191,7 +216,7 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     Raises
     ------
     ModelFileError
-        Names the table and key of an expression that cannot be used.
+        Names the table and key of every expression that cannot be used.
 
     Examples
     --------
@@ -204,7 +229,6 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
     constant, varying = names.constant, names.varying
     with_amounts = {**constant, **names.amounts}
     phases = tuple(_symbolic_phase(phase, names) for phase in spec.phases)
-    _check_scaling(spec, phases, names.parameters, file)
     equivalent = []
     for number, entry in enumerate(spec.equivalent, start=1):
         for name in entry.values:
@@ -236,6 +260,9 @@ def symbolic_model(spec: Specification, *, file: str = "") -> SymbolicModel:
         },
         features=names.features,
     )
+    if names.faults:
+        raise ModelFileError.of_faults(names.faults, file=file or None)
+    _check_scaling(spec, symbolic, file)
     _check_ends(spec, symbolic, file)
     return symbolic
 

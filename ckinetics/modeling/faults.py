@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Iterator
+from typing import Any
 
 from ..errors import UnitError
 from .dimensions import Dimension, difference, parse_unit
-from .specification import RESERVED, Residual, Specification
+from .specification import RESERVED, Input, Residual, Specification
 from .suggestions import suggestion
 
 
@@ -134,8 +137,6 @@ def _output_faults(spec: Specification) -> Iterator[str]:
             if parameter not in spec.parameters:
                 near = suggestion(parameter, spec.parameters)
                 yield f"{place}, key 'scales_with': '{parameter}' is not a parameter{near}"
-        if output.scales_with and output.closed_form is None:
-            yield f"{place}, key 'scales_with': needs a closed_form to be checked against"
         if output.residual:
             yield from _residual_faults(output.residual, place)
 
@@ -160,17 +161,40 @@ def _example_faults(spec: Specification) -> Iterator[str]:
         place = f"table [[example]] {number}"
         for table, names in (
             ("parameters", spec.parameters),
+            ("inputs", spec.inputs),
             ("outputs", spec.outputs),
             ("derived", spec.derived),
         ):
             for name in getattr(example, table):
                 if name not in names:
                     yield f"{place}, key '{table}.{name}': no such name in [{table}]{suggestion(name, names)}"
+        for name, given in example.inputs.items():
+            wrong = _wrong_input(spec.inputs[name], given) if name in spec.inputs else ""
+            if wrong:
+                yield f"{place}, key 'inputs.{name}': {wrong}"
         for name, values in example.outputs.items():
             if len(values) != len(example.times):
                 yield f"{place}, key 'outputs.{name}': {len(values)} values for {len(example.times)} times"
         if not any(example.outputs.values()) and not example.derived:
             yield f"{place}, key 'outputs': the example expects nothing: give outputs at times, or derived"
+
+
+def _wrong_input(entry: Input, given: Any) -> str:
+    """Return what is wrong with what an example gives to an input, or ""."""
+    if entry.kind == "constant":
+        return "" if _is_number(given) else f"is {reprlib.repr(given)}: a constant of the patient is one number"
+    pairs: list[Any] = given if isinstance(given, list) else [None]
+    if not pairs or not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in pairs):
+        return f"is {reprlib.repr(given)}: give pairs of time and value, such as [[0.0, 1.0]]"
+    if any(time < 0 for time, _ in pairs):
+        return "holds a negative time: times count from the first infusion on"
+    if entry.kind == "dose" and any(amount < 0 for _, amount in pairs):
+        return "holds a negative dose: give amounts of 0 or more"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _unit_faults(spec: Specification) -> Iterator[str]:

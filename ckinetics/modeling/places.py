@@ -93,7 +93,7 @@ def equivalent_value(number: int, parameter: str) -> Place:
 
 
 def with_line(error: ModelFileError, text: str) -> ModelFileError:
-    r"""Return the error with the line that it is about in front of its message, where that is found.
+    r"""Return the error with the line that it is about in front of each message, where that is found.
 
     Examples
     --------
@@ -101,17 +101,23 @@ def with_line(error: ModelFileError, text: str) -> ModelFileError:
     >>> str(with_line(error, "title = 'x'\n[states.E]\nlabel = 'y'"))
     "mine.toml: line 2, table [states.E], key 'unit': is missing"
     """
-    match = _PLACE.match(error.message)
-    if not match or not match[0]:
-        return error
-    line = _line_of(text, match[1] or "", match[2] or "")
-    if line is None:
-        return error
-    return ModelFileError(f"line {line}, {error.message}", file=error.file)
+    return ModelFileError.of_faults([_lined(fault, text) for fault in (error.message, *error.others)], file=error.file)
 
 
-def _line_of(text: str, table: str, key: str) -> int | None:
-    """Return the line of a key, else that of its table."""
+def _lined(fault: str, text: str) -> str:
+    match = _PLACE.match(fault)
+    line = line_of(text, match[1] or "", match[2] or "") if match and match[0] else None
+    return fault if line is None else f"line {line}, {fault}"
+
+
+def line_of(text: str, table: str, key: str) -> int | None:
+    r"""Return the line of a key, else that of its table, else None.
+
+    Examples
+    --------
+    >>> line_of("a = 1\n[[example]]\nb = 2", "[[example]] 1", "b")
+    3
+    """
     lines = _lines(text)
     parts = key.split(".")
     for end in range(len(parts), 0, -1):
@@ -119,7 +125,7 @@ def _line_of(text: str, table: str, key: str) -> int | None:
         if found is not None:
             return found
     if len(parts) > 1 and table.endswith("]") and (f"{table[:-1]}.{parts[0]}]", "") in lines:
-        return _line_of(text, f"{table[:-1]}.{parts[0]}]", ".".join(parts[1:]))
+        return line_of(text, f"{table[:-1]}.{parts[0]}]", ".".join(parts[1:]))
     own = f"{table[:-1]}.{key}" if table else f"[{key}"  # a table of its own
     for (name, _), line in lines.items():
         if key and name.lstrip("[").startswith((f"{own[1:]}]", f"{own[1:]}.")):

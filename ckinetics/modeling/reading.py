@@ -88,18 +88,23 @@ def read_specification(text: str, *, file: str = "") -> Specification:
     try:
         specification = Specification.model_validate(raw)
     except pydantic.ValidationError as err:
-        raise ModelFileError(_explain(err), file=file or None) from None
+        raise ModelFileError.of_faults(_explanations(err), file=file or None) from None
     except (OverflowError, RecursionError):
         raise ModelFileError("holds a number that is too large", file=file or None) from None
-    for fault in faults_between_tables(specification):
-        raise ModelFileError(fault, file=file or None)
+    faults = faults_between_tables(specification)
+    if faults:
+        raise ModelFileError.of_faults(faults, file=file or None)
     return specification
 
 
-def _explain(error: pydantic.ValidationError) -> str:
-    """Return the first fault of a validation in one sentence that names table and key."""
-    faults = error.errors(include_url=False)
-    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+def _explanations(error: pydantic.ValidationError) -> list[str]:
+    """Return the faults of a validation, unknown keys first: where one is misspelt, another is missing."""
+    faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+    return list(dict.fromkeys(map(_explain, faults)))
+
+
+def _explain(fault: Any) -> str:
+    """Return a fault of a validation in one sentence that names table and key."""
     loc = [part for part in fault["loc"] if part != "[key]"]
     index = loc.pop() if len(loc) > 2 and isinstance(loc[-1], int) else None  # a number in a list, not a table
     table, key = _table_and_key(loc)

@@ -192,7 +192,7 @@ class Output(_Table):
     """Something observed: an expression of the states, and its closed form per phase where there is one.
 
     `scales_with` names parameters that the output is proportional to: the output then takes the unit of the
-    data, and they with it. It is checked against the closed form.
+    data, and they with it. It is checked against the closed form, or else against the equations.
     """
 
     unit: str
@@ -219,12 +219,20 @@ class Equivalent(_Table):
 
 
 class Example(_Table):
-    """Parameter values and times with expected outputs and derived quantities: the file's own test."""
+    """Parameter values and times with expected outputs and derived quantities: the file's own test.
+
+    Attributes
+    ----------
+    inputs
+        What the patient is given: for a dose, rate or covariate pairs of time and value, such as
+        ``toci = [[5.7, 1.0]]``; for a constant its value. The file's where a name is left out.
+    """
 
     source: Text
     tolerance: Number = Field(gt=0)
     title: str = ""
     parameters: dict[str, Number] = {}
+    inputs: dict[str, Any] = {}
     times: tuple[Number, ...] = ()
     outputs: dict[str, tuple[Number, ...]] = {}
     derived: dict[str, Number] = {}

@@ -41,10 +41,11 @@ class Definitions:
 
 @dataclass(frozen=True)
 class Code:
-    """Text shown as it is, behind a title that opens it."""
+    """Text shown as it is, behind a title that opens it; `folded` hides it at first."""
 
     title: str
     text: str
+    folded: bool = False
     kind: str = "code"
 
 
@@ -71,6 +72,15 @@ class Table:
     notes: Sequence[str] = ()
     marked: frozenset[int] = frozenset()
     kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Equations below a title: left and right sides, the insides of MathML elements (already escaped)."""
+
+    title: str
+    rows: Sequence[tuple[str, str]]
+    kind: str = "equations"
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def _parameters(model: Model) -> list[str]:
     rows = [("name", "value", "unit", "scale", "bounds", "random effect", "trust", "what it is")]
     for name, p in model.parameters.items():
         bounds = f"{p.bounds[0]:g} to {p.bounds[1]:g}"
-        rows.append((name, f"{p.value:g}", p.unit, p.transform, bounds, _random_effect(p), p.trust, p.label))
+        rows.append((name, f"{p.value:g}", p.unit, p.transform, bounds, random_effect(p), p.trust, p.label))
     used = {p.trust for p in model.parameters.values()}
     used |= {one.trust for one in model.specification.constants.values() if one.trust}
     used |= {output.residual.trust for output in model.specification.outputs.values() if output.residual}
@@ -123,7 +123,8 @@ def _parameters(model: Model) -> list[str]:
     return ["", "Parameters", *table(rows), *wrapped(f"trust: {marks}", "  ", hang=2)]
 
 
-def _random_effect(parameter: Parameter) -> str:
+def random_effect(parameter: Parameter) -> str:
+    """Return the random effect of a parameter as the file names it."""
     if parameter.random_variance is not None:
         return f"variance {parameter.random_variance:g}"
     return "none" if parameter.random_sd is None else f"SD {parameter.random_sd:g}"
@@ -162,7 +163,7 @@ def _equations(model: Model, ascii_only: bool) -> list[str]:
     lines += ["", "Equations"]
     for number, phase in enumerate(spec.phases):
         if len(spec.phases) > 1:
-            lines += wrapped(_span(spec.phases, number, ascii_only), "  ")
+            lines += wrapped(span_of_phase(spec.phases, number, ascii_only), "  ")
         inner = "    " if len(spec.phases) > 1 else "  "
         for name, text in phase.reset.items():
             lines += _equation(f"at its start {name}", text, ascii_only, inner)
@@ -171,7 +172,8 @@ def _equations(model: Model, ascii_only: bool) -> list[str]:
     return lines
 
 
-def _span(phases: Sequence[Phase], number: int, ascii_only: bool) -> str:
+def span_of_phase(phases: Sequence[Phase], number: int, ascii_only: bool = False) -> str:
+    """Return the name of a phase, and from when to when it lasts."""
     ends = [rendered(phase.ends_at or "", ascii_only=ascii_only) for phase in phases]
     if number == len(phases) - 1:
         return f"phase {phases[number].name}, from t = {ends[number - 1]} on"

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from ckinetics.cli.models import models
 from ckinetics.modeling import list_models, load_model, read_sbml
 from ckinetics.modeling.sbml import sbml_text
 from ckinetics.reporting.equations import rendered
@@ -148,7 +150,7 @@ def test_a_check_finds_what_does_not_hold(tmp_path):
     ("words", "code", "message"),
     [
         (["stein2091"], 2, "did you mean 'stein2019'"),
-        (["check"], 2, "check needs a model's name or the path"),
+        (["check"], 2, "check needs a model's name, the path of a file, or all"),
         (["check", "stein2091"], 2, "did you mean 'stein2019'"),
         (["check", "nowhere.toml"], 1, "nowhere.toml: the model file cannot be read"),
         (["show", "stein2019"], 2, "write 'check stein2019'"),
@@ -206,7 +208,7 @@ def test_a_model_goes_out_to_sbml_and_comes_back(tmp_path):
         (["export", "stein2019", "--out", "stein.sbml"], 2, "ends in .xml"),
         (["import", "nowhere.xml", "--out", "x.xml"], 2, "ends in .toml"),
         (["import", "nowhere.xml"], 1, "nowhere.xml: the SBML file cannot be read"),
-        (["stein2019", "--out", "x.toml"], 2, "--out is of import and export"),
+        (["stein2019", "--out", "x.toml"], 2, "--out is of import, export and page"),
     ],
 )
 def test_wrong_use_of_sbml(words, code, message):
@@ -224,3 +226,50 @@ def test_an_sbml_file_that_cannot_be_said_is_one_sentence(tmp_path):
     assert done.stderr.startswith("ckinetics: odd.xml: is not an XML file")
     assert len(done.stderr.splitlines()) == 1
     assert not out.exists()
+
+
+def test_a_check_names_the_line_of_what_does_not_hold(tmp_path):
+    wrong = stein(tmp_path, "level = [6.15385, 88.6247", "level = [6.15385, 88.7247")
+    done = command("check", wrong)
+    line = wrong.read_text(encoding="utf-8").split("level = [6.15385")[0].count("\n") + 1
+    assert f"line {line}: level at 3 day is 88.6246" in " ".join(done.stdout.split())
+
+
+def test_a_check_tells_every_fault_of_a_file(tmp_path):
+    path = stein(tmp_path, 'E = "-alpha*E"', 'E = "-alfa*E"')
+    path.write_text(path.read_text(encoding="utf-8").replace('"log(2)/beta"', '"log(2)/bet"'), encoding="utf-8")
+    done = command("check", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("ckinetics: mine.toml: line ")
+    assert "unknown symbol `alfa`" in first
+    assert second.startswith("ckinetics: mine.toml: line ")
+    assert "unknown symbol `bet`" in second
+
+
+def test_the_whole_library_is_checked(monkeypatch, capsys, tmp_path):
+    good, wrong = stein(tmp_path, "6.15385", "6.15385"), tmp_path / "wrong.toml"
+    wrong.write_text(good.read_text(encoding="utf-8").replace("88.6247", "88.7247"), encoding="utf-8")
+    monkeypatch.setattr("ckinetics.modeling.list_models", lambda: [str(good)])
+    models("check", "all", points=1, seed=0)
+    assert capsys.readouterr().out.splitlines()[-2:] == ["passed", ""]
+    monkeypatch.setattr("ckinetics.modeling.list_models", lambda: [str(wrong), str(good)])
+    with pytest.raises(typer.Exit) as ended:
+        models("check", "all", points=1, seed=0)
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line in ("passed", "not passed")] == ["not passed", "passed"]
+
+
+def test_a_check_says_which_inputs_it_judged_with():
+    done = command("check", "stein2019_comedication", "--points", "2")
+    assert "structural identifiability (local, with toci, ster as in an example)" in done.stdout
+    assert "do not act" not in done.stdout
+
+
+def test_the_library_is_written_as_a_page(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("ckinetics.reporting.library_page.list_models", lambda: ["stein2019"])
+    models("page", out=tmp_path / "new")
+    path = Path(capsys.readouterr().out.strip())
+    assert path.parent == tmp_path / "new"
+    assert "Stein 2019" in path.read_text(encoding="utf-8")

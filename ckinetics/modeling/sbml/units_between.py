@@ -277,5 +277,9 @@ def definition_units(spec: Specification) -> dict[str, str]:
     names["t"] = Quantity(parse_unit(spec.time_unit))
     checks = Checks(names, "")
     for name, text in spec.definitions.items():
-        names[name] = checks.find(text, definition(name))
+        found = checks.find(text, definition(name))
+        if found is None:
+            checks.settle()  # raises
+        else:
+            names[name] = found
     return {name: str(names[name].unit) for name in spec.definitions if names[name].owed.is_one}
