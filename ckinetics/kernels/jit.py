@@ -23,6 +23,8 @@ import numba.extending
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 from .cache import compiled_folder
 from .compile_notice import watched
@@ -46,6 +48,43 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         """Keep what was compiled where that is possible."""
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
             super().save_overload(sig, data)
+
+
+class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a helper: its callers, which hold it, optimise it and make machine code of it."""
+
+    def _optimize_final_module(self) -> None:
+        """Leave that to callers."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _PartCompiler(Compiler):  # type: ignore[misc]
+    """Compiles a helper as far as its callers need: a third of the time of compilation went into what nobody ran."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        state.flags.no_compile = True
+        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+    def _compile_core(self) -> Any:
+        # numba wants a function of C to call from Python; this one raises whatever it is given.
+        done = super()._compile_core()._replace(entry_point=[].pop)
+        self.state.targetctx.insert_user_function(done.entry_point, done.fndesc, [done.library])
+        return done
+
+
+_PART = {
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "pipeline_class": _PartCompiler,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -75,26 +114,27 @@ def inner(function: Callable[..., Any]) -> Any:
 
     It does not count references to the arrays it is given, which its callers hold anyway: in small functions that
     counting takes more time than the work. numba refuses to compile one that would make an array. It has no cache of
-    its own, since its callers' caches hold its code.
+    its own, since its callers' caches hold its code. Python cannot call it (a test compiles ``helper.py_func``).
     """
-    return numba.njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    return numba.njit(**_PART, forceinline=True)(function)
 
 
 def outlined(function: Callable[..., Any]) -> Any:
     """Compile a helper as `inner` does, but once for all who call it: one that is large, or that takes addresses."""
-    return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(**_PART)(function)
 
 
 @functools.cache
-def pointer(function: Callable[..., Any]) -> Any:
+def pointer(function: Callable[..., Any], numbers: Any = numba.types.float64) -> Any:
     """Compile a function of a model, and return its address: an argument that any compiled solver can call.
 
     The function takes four whole numbers, a time and an array between them: ``(task, which, t, w, a, b, c)`` with `w`
-    a pointer, which is indexed like an array. Without compilation (NUMBA_DISABLE_JIT=1) it is returned as it is.
+    a pointer to `numbers`, which is indexed like an array. Without compilation (NUMBA_DISABLE_JIT=1) it is returned as
+    it is.
     """
     whole, real = numba.types.int64, numba.types.float64
     return _address(
-        function, numba.types.void(whole, whole, real, numba.types.CPointer(real), whole, whole, whole), False
+        function, numba.types.void(whole, whole, real, numba.types.CPointer(numbers), whole, whole, whole), False
     )
 
 
@@ -155,6 +195,10 @@ if numba.config.DISABLE_JIT:
     def wholes_at(where: Any) -> Any:
         """Return the whole numbers behind an address."""
         return where
+
+    def pointer_to(kind: Any) -> Any:
+        """Return what turns an address into a pointer to numbers of a kind."""
+        return floats_at
 else:
 
     @numba.extending.intrinsic
@@ -192,7 +236,9 @@ else:
         """Return the array of a shape that begins at a pointer."""
         return numba.carray(where, shape)
 
-    def _pointer_to(kind: Any) -> Any:
+    def pointer_to(kind: Any) -> Any:
+        """Return what turns an address into a pointer to numbers of a kind."""
+
         def convert(context: Any, address: Any) -> Any:
             pointer = numba.types.CPointer(kind)
 
@@ -204,4 +250,4 @@ else:
         return numba.extending.intrinsic(convert)
 
     # Numbers behind an address: indexing them costs no check, which in small loops takes more time than the work.
-    floats_at, wholes_at = _pointer_to(numba.types.float64), _pointer_to(numba.types.int64)
+    floats_at, wholes_at = pointer_to(numba.types.float64), pointer_to(numba.types.int64)

@@ -17,6 +17,8 @@ PREPARE, INITIAL, RESET, OBSERVE = 0, 1, 2, 3
 SLOPES, CURVATURE, INITIAL_SLOPES, RESET_SLOPES, OBSERVE_SLOPES = 0, 1, 2, 3, 4
 # Places in the tuple of addresses that a solver is given; the last one is that of `w`.
 EQUATIONS, SETTINGS, DERIVATIVES, W = 0, 1, 2, 3
+# Of patients side by side: their equations, and the address of their `w`, whose numbers are those of `lanes`.
+LANE_EQUATIONS, LANE_W = 4, 5
 
 # Places in `v`. Behind HEAD stand for each state its scale, whether it is a logarithm now, and the order of rows of
 # the matrix; then, for each phase, which states it gives a new value.
@@ -47,7 +49,7 @@ def places(n: int, m: int, values: int, varying: int, kept: int, ends: int) -> d
     sizes = {
         "Y": n, "F": n, "G": n, "FT": n, "PEAK": n, "O": n, "RT": n, "OY": n,
         "JAC": n * n, "INVERSE": n * n, "D": n * n, "JACS": n * n, "DS": n * n, "DT": n * n, "R": n * n, "D2": n**3,
-        "ROWS": 16 * n,
+        "ROWS": 17 * n + 8,
         "FP": n * m, "FPS": n * m, "PT": n * m, "RP": n * m, "DP": n * m * n, "OP": m,
         "P": values, "X": varying, "H": kept, "ENDS": ends, "ENDP": ends * m, "FIXED": 0,
     }  # fmt: skip

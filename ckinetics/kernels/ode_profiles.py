@@ -47,7 +47,7 @@ _begin, _step, _interpolate = tsit5.begin, tsit5.step, tsit5.interpolate
 
 
 @outlined
-def _start(states, free, w, v, calls, theta, varying, z):
+def start(states, free, w, v, calls, theta, varying, z):
     """Fill parameters, states and ends of phases; return a code."""
     n, m = len(states), v[N_PARAMETERS]
     for k in range(v[N_VALUES]):
@@ -130,7 +130,7 @@ def _next_phase(states, free, w, v, calls, phase, moved_by, t, z, spare):
 
 
 @outlined
-def _dose(states, free, w, v, z, i, amount):
+def add_dose(states, free, w, v, z, i, amount):
     """Add an amount to a state."""
     n = len(states)
     old = np.exp(w[z + i]) if v[HEAD + n + i] else w[z + i]
@@ -141,7 +141,7 @@ def _dose(states, free, w, v, z, i, amount):
 
 
 @outlined
-def _leave_logarithms(states, free, w, v, z, short):
+def leave_logarithms(states, free, w, v, z, short):
     """Take states that rise out of next to nothing as they are; return whether there are any.
 
     What had decayed to 1e-50 before an infusion begins is multiplied by e within a time that cannot be told from none.
@@ -161,7 +161,7 @@ def _leave_logarithms(states, free, w, v, z, short):
 
 
 @outlined
-def _first_step(states, w, v, z, rtol, span, t):
+def first_step(states, w, v, z, rtol, span, t):
     """Return a first step on which no state changes by more than the tolerance allows a method of order 5.
 
     Next to nothing may change as fast as it will: a first step too long is taken back.
@@ -238,9 +238,10 @@ def profiles(
                 if free is not None:
                     for q in range(len(free)):
                         grad[row, m, k, q] = np.nan
-        t, phase, moved_by, event, m, taken, code = 0.0, 0, -1, 0, 0, 0, SOLVED
+        t, phase, moved_by, event, taken, code = 0.0, 0, -1, 0, 0, SOLVED
+        m = np.int64(0)  # of a literal, numba would compile `record` once more
         if counts[row] > 0:
-            code = _start(states, free, w, v, calls, theta[row], varying, z)
+            code = start(states, free, w, v, calls, theta[row], varying, z)
         while code == SOLVED:
             # What happens now: ends of phases, then events, then samples.
             while code == SOLVED and phase < v[N_PHASES] - 1 and w[v[ENDS] + phase] <= t:
@@ -254,7 +255,7 @@ def profiles(
                 if input_state[given] < 0:
                     w[v[X] + input_place[given]] = event_values[row, event]
                 else:
-                    _dose(states, free, w, v, z, input_state[given], event_values[row, event])
+                    add_dose(states, free, w, v, z, input_state[given], event_values[row, event])
                 event += 1
             while code == SOLVED and m < counts[row] and times[row, m] <= t:
                 record(states, free, w, v, calls, t, z, wanted, out, grad, row, m)
@@ -285,9 +286,9 @@ def profiles(
                         if not abs(w[2 * n + i]) < 1e300:
                             code = NOT_FINITE
                     if code == SOLVED and h == 0.0:
-                        if _leave_logarithms(states, free, w, v, z, SHORT * rtol * (stop - t)):
+                        if leave_logarithms(states, free, w, v, z, SHORT * rtol * (stop - t)):
                             continue
-                        h = _first_step(states, w, v, z, rtol, stop - t, t)
+                        h = first_step(states, w, v, z, rtol, stop - t, t)
                     fresh = False
                 if taken >= max_steps:
                     code = STEP_LIMIT
@@ -308,10 +309,10 @@ def profiles(
                 if not regular:
                     h = 0.25 * length
                     continue
-                error = _error(states, w, v, z, stage, wrong, rtol, False)
+                error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(False))
                 # Of the time to the next sample, so little may pass unseen.
                 if not error <= 1.0 and length <= max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t):
-                    error = _error(states, w, v, z, stage, wrong, rtol, True)
+                    error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(True))
                 if not error <= 1.0:
                     h = length * (max(0.2, 0.9 * error**-0.2) if error < np.inf else 0.1)
                     continue

@@ -30,7 +30,7 @@ from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, R
 
 STAGES = 8
 # A pivot this much smaller than what stands below it would lose as many digits.
-_PIVOT_LOSS = 1e3
+PIVOT_LOSS = 1e3
 
 
 @inner
@@ -117,7 +117,7 @@ def _invert(states, w, v, per_step):
         largest, swap = abs(w[row + k]), k
         for i in range(k + 1, n):
             # Rows change places only where they must; then the largest comes up.
-            if abs(w[inverse + i * n + k]) > (_PIVOT_LOSS if swap == k else 1.0) * largest:
+            if abs(w[inverse + i * n + k]) > (PIVOT_LOSS if swap == k else 1.0) * largest:
                 largest, swap = abs(w[inverse + i * n + k]), i
         v[order + k] = swap
         if swap != k:

@@ -8,5 +8,7 @@ STEP_TOO_SMALL = 2
 NOT_FINITE = 3
 NEGATIVE_STATE = 4
 MISSING_PARAMETER = 5
+# Of patients side by side: they are to be solved one by one.
+AGAIN = -1
 # Of simulated patients: hardly any draw of a parameter lies inside its bounds.
 OUTSIDE_BOUNDS = 100

@@ -21,28 +21,30 @@ import numpy as np
 
 from .._version import __version__
 from ..errors import JobError
-from ..jobs import write_text
 from ..kernels.cache import cache_root, kernel_stamp
-from .shape import shape_of
-from .stiffness import suitable_method
-from .system_code import system_functions
+from .kept import from_line, to_line
 
 if TYPE_CHECKING:
     import sympy
 
     from .derivatives import SymbolicModel
     from .library import Model
+    from .specification import Specification
 
 TEMPLATES = Path(__file__).parent / "templates"
 _IMPORT_LOCK = threading.Lock()
-_END = "# sha256 of the text above: "
+_KEPT, _END = "# the model file: ", "# sha256 of the text above: "
 
 
 def module_name(model: Model) -> str:
     """Return the name of a model's generated module: the same in every process, new after any edit."""
-    digest = hashlib.sha256(f"{__version__} {kernel_stamp()} {generator_stamp()} {model.name}\n".encode())
-    digest.update(model.text.encode())
-    return f"ckinetics_model_{re.sub(r'[^A-Za-z0-9_]', '_', model.name)}_{digest.hexdigest()[:20]}"
+    return _name_of(model.name, model.text)
+
+
+def _name_of(name: str, text: str) -> str:
+    digest = hashlib.sha256(f"{__version__} {kernel_stamp()} {generator_stamp()} {name}\n".encode())
+    digest.update(text.encode())
+    return f"ckinetics_model_{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{digest.hexdigest()[:20]}"
 
 
 def generator_stamp() -> str:
@@ -88,10 +90,15 @@ def compiled_module(model: Model) -> ModuleType:
         return module
 
 
-def is_generated(model: Model) -> bool:
-    """Whether the model's module lies in the cache: then every expression of its file has been parsed before."""
+def kept_specification(name: str, text: str) -> Specification | None:
+    """Return what a model file says, where its module lies in the cache: then it has been read and checked before."""
     root = cache_root()
-    return root is not None and _is_whole(root / "models" / f"{module_name(model)}.py")
+    if root is None:
+        return None
+    source = _whole_text(root / "models" / f"{_name_of(name, text)}.py")
+    if source is None:
+        return None
+    return from_line(source.rpartition(_KEPT)[2])
 
 
 def _module_file(name: str, model: Model) -> Path | None:
@@ -100,22 +107,25 @@ def _module_file(name: str, model: Model) -> Path | None:
         return None
     path = root / "models" / f"{name}.py"
     # A file that is whole is never written again: numba's cache goes by its modification time.
-    if _is_whole(path):
+    if _whole_text(path) is not None:
         return path
+    from ..jobs import write_text
+
     try:
-        source = generate_source(model)
+        source = f"{generate_source(model)}{_KEPT}{to_line(model.specification)}\n"
         write_text(path, source + _END + hashlib.sha256(source.encode()).hexdigest() + "\n")
     except JobError:
         return None
     return path
 
 
-def _is_whole(path: Path) -> bool:
+def _whole_text(path: Path) -> str | None:
+    """Return the text of a module as it was written, or None where there is none or a part of it."""
     try:
         source, mark, digest = path.read_text(encoding="utf-8").rpartition(_END)
     except (OSError, UnicodeDecodeError):
-        return False
-    return bool(mark) and hashlib.sha256(source.encode()).hexdigest() == digest.strip()
+        return None
+    return source if mark and hashlib.sha256(source.encode()).hexdigest() == digest.strip() else None
 
 
 def generate_source(model: Model) -> str:
@@ -128,6 +138,11 @@ def generate_source(model: Model) -> str:
     """
     import jinja2
 
+    from .lane_code import side_by_side
+    from .shape import shape_of
+    from .stiffness import suitable_method
+    from .system_code import system_functions
+
     symbolic, spec = model.symbolic, model.specification
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -138,13 +153,17 @@ def generate_source(model: Model) -> str:
         autoescape=False,
     )
     system: dict[str, Any] = {"functions": [], "places": {}, "shape": None, "method": "closed_form"}
+    system["side_by_side"] = False
     if symbolic.states:
         functions, places = system_functions(symbolic, model.system, _code)
         shape = shape_of(symbolic, model.system, spec, places)
-        system = {"functions": functions, "places": places, "shape": shape, "method": ""}
+        system |= {"functions": functions, "places": places, "shape": shape, "method": ""}
         equations: dict[str, Any] = {"np": np}
         exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
         system["method"] = suitable_method(spec, shape, equations)
+        wide = side_by_side(functions[0]) if len(spec.phases) == 1 else None
+        if wide is not None:
+            system |= {"functions": [*functions, wide], "side_by_side": True}
     order = {name: at for at, name in enumerate(symbolic.parameters)}
     return environment.get_template("module.py.j2").render(
         name=model.name,

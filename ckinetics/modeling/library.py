@@ -15,16 +15,14 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, ModelFileError
 from .events import Events, is_single_dose, known_inputs, total_dose
-from .faults import library_faults
 from .options import number_array
-from .places import line_of, with_line
-from .reading import MAX_FILE, read_specification
+from .places import MAX_FILE, line_of, with_line
 from .solving import RTOL, Outcome, solve
-from .specification import Parameter, Specification
 from .suggestions import suggestion
 
 if TYPE_CHECKING:
     from .derivatives import SymbolicModel
+    from .specification import Parameter, Specification
     from .system import System
 
 # Examples test a file, not the default tolerance of the solvers, whose error adds up over long courses.
@@ -313,8 +311,13 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
         raise ModelFileError("is not UTF-8 text", file=path) from None
     except OSError as err:
         raise InputError(f"the model file cannot be read: {err.strerror or err}", file=path) from None
+    kept = _kept_model(text, path.stem, path.name)
+    if kept is not None:
+        return kept
     model = read_model(text, name=path.stem, file=path.name)
     if path.resolve().parent == model_folder():
+        from .faults import library_faults
+
         faults = library_faults(model.specification)
         if faults:
             raise with_line(ModelFileError.of_faults(faults, file=path.name), text)
@@ -326,18 +329,27 @@ def read_model(text: str, *, name: str, file: str = "") -> Model:
 
     A file whose module lies in the cache has been checked before, word for word the same.
     """
-    from .codegen import is_generated
+    kept = _kept_model(text, name, file)
+    if kept is not None:
+        return kept
+    from .consistency import check_units
+    from .reading import read_specification
 
     try:
         model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
-        if not is_generated(model):
-            from .consistency import check_units
-
-            _ = model.symbolic
-            check_units(model.specification, file=file)
+        _ = model.symbolic
+        check_units(model.specification, file=file)
     except ModelFileError as err:
         raise with_line(err, text) from None
     return model
+
+
+def _kept_model(text: str, name: str, file: str) -> Model | None:
+    """Return a model whose generated module lies in the cache."""
+    from .codegen import kept_specification
+
+    kept = kept_specification(name, text)
+    return None if kept is None else Model(name=name, text=text, specification=kept, file=file)
 
 
 def check_examples(model: Model) -> list[dict[str, Any]]:

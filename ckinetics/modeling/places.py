@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ..errors import ModelFileError
 
+# Most characters of a model file.
+MAX_FILE = 300_000
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]#]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*([A-Za-z0-9_.\-"']+)\s*=""")
 _PLACE = re.compile(r"^(?:table (\[\[?[^\]]+\]\]?(?: '[^']*'| \d+)?)(?:, |: |$))?(?:key '([^']+)')?")

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from ..errors import ModelFileError
 from .faults import faults_between_tables
+from .places import MAX_FILE
 from .specification import Specification
 from .suggestions import suggestion
 
-MAX_FILE = 300_000
 # Tables in tables without end, which would keep the TOML reader busy for hours.
 _DEEP = re.compile(r"(?:[\w\"'-]{1,60}\s{0,5}\.\s{0,5}){20}")
 # What to write where a required key is missing.

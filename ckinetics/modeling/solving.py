@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..kernels import solver_codes
+from ..kernels.solver_codes import AGAIN
 from ..threads import run_slices
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def solve(
     gradient = None if free is None else np.empty((*values.shape, len(free)))
 
     more = None if free is None else np.asarray(free, np.int64)
-    fixed = _Fixed.of(model, more is not None)
+    fixed = _Fixed.of(model, more is not None, chosen == "rodas5p" and more is None)
 
     def run(method: str, rows: np.ndarray | slice, out: tuple[Any, ...]) -> None:
         from ..kernels.ode_profiles import profiles
@@ -163,14 +164,35 @@ def solve(
 
         run_slices(work, len(given[1]), threads)
 
-    run(chosen, slice(None), (values, gradient, steps, codes))
-    failed = np.flatnonzero(codes == Outcome.step_limit)
-    if method == "auto" and chosen == "tsit5" and len(failed):
-        again = (values[failed], None if gradient is None else gradient[failed], steps[failed], codes[failed])
-        run("rodas5p", failed, again)
-        values[failed], steps[failed], codes[failed] = again[0], again[2], again[3]
+    def run_side_by_side() -> None:
+        from ..kernels.lane_profiles import lane_profiles
+
+        what = (*events.arrays(slice(None)), wanted, float(rtol), int(max_steps))
+
+        def work(first: int, last: int) -> None:
+            (w, v), (wide, *more_scratch) = fixed.scratch(0), fixed.wide_scratch()
+            calls = (*fixed.calls, w.ctypes.data, fixed.lanes, wide.ctypes.data)
+            given = (ordered, counts, theta, *fixed.inputs, *what)
+            scratch = (v.ctypes.data, *more_scratch)
+            lane_profiles(fixed.states, first, last, *given, calls, *scratch, values, steps, codes)
+
+        run_slices(work, patients, threads)
+
+    def run_again(rows: np.ndarray) -> None:
+        again = (values[rows], None if gradient is None else gradient[rows], steps[rows], codes[rows])
+        run("rodas5p", rows, again)
+        values[rows], steps[rows], codes[rows] = again[0], again[2], again[3]
         if gradient is not None:
-            gradient[failed] = again[1]
+            gradient[rows] = again[1]
+
+    if fixed.lanes is not None:
+        run_side_by_side()
+        left = codes == AGAIN
+    else:
+        run(chosen, slice(None), (values, gradient, steps, codes))
+        left = (codes == Outcome.step_limit) & (method == "auto") & (chosen == "tsit5")
+    if left.any():
+        run_again(np.flatnonzero(left))
     if back is not None:
         values = np.take_along_axis(values, back[:, :, None], axis=1)
         if gradient is not None:
@@ -188,13 +210,19 @@ class _Fixed:
     whole: np.ndarray
     size: int
     interpreted: bool
+    lanes: int | None
 
     @classmethod
-    def of(cls, model: Model, gradient: bool) -> _Fixed:
+    def of(cls, model: Model, gradient: bool, side_by_side: bool = False) -> _Fixed:
         from ..kernels.jit import pointer
 
         module = model.compiled
         equations, settings = pointer(module.equations), pointer(module.settings)
+        interpreted, wide = callable(equations), None
+        if side_by_side and module.SIDE_BY_SIDE and not interpreted:
+            from ..kernels.lanes import lanes
+
+            wide = pointer(module.equations_side_by_side, lanes)
         return cls(
             states=(0,) * module.N_STATES,
             calls=(equations, settings, pointer(module.derivatives) if gradient else equations),
@@ -205,13 +233,24 @@ class _Fixed:
             ),
             whole=np.array(module.WHOLE, np.int64),
             size=module.FIXED,
-            interpreted=callable(equations),
+            interpreted=interpreted,
+            lanes=wide,
         )
 
     def scratch(self, n_free: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the two arrays that a solver works in, for one thread."""
         n = len(self.states)
         return np.zeros(self.size + 16 * n * (n_free + 1) + n_free * n * n), self.whole.copy()
+
+    def wide_scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the arrays in which patients are solved side by side, for one thread."""
+        from ..kernels.lanes import LANES
+
+        numbers = np.zeros((self.size + 1) * LANES)
+        # As processors want it: numbers in lanes begin at multiples of their size.
+        numbers = numbers[-(numbers.ctypes.data // 8) % LANES :]
+        book, order = np.zeros((3, LANES), np.int64), np.zeros((len(self.states), LANES), np.int64)
+        return numbers, book, order, np.zeros((3, LANES))
 
 
 def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field, model_validator
 
 Transform = Literal["log", "logit", "none"]
 Trust = Literal["V", "V2", "D", "M"]
@@ -81,6 +81,7 @@ class Parameter(_Table):
     random_variance: Number | None = Field(default=None, ge=0)
     start: tuple[str, ...] = ()
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def sd(self) -> float:
         """Standard deviation of the random effect on the scale of `transform`; 0 without one."""
@@ -198,7 +199,7 @@ class Output(_Table):
     expression: str
     label: str = ""
     closed_form: dict[str, str] | None = None
-    scales_with: list[str] = []
+    scales_with: tuple[str, ...] = ()
     residual: Residual | None = None
 
 

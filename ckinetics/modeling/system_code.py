@@ -185,6 +185,6 @@ class _Writer:
     def _kept(self, expression: sympy.Expr) -> sympy.Expr:
         import sympy
 
-        if expression.is_Atom or (expression.is_Mul and len(expression.args) == 2 and expression.args[0] == -1):
+        if expression.is_Atom or (-expression).is_Atom:
             return expression
         return self.kept.setdefault(expression, sympy.Symbol(f"h{len(self.kept)}", real=True))

@@ -294,7 +294,9 @@ def _settings(plan: Plan, given: Inputs, chunks: int | None) -> dict[str, Any]:
         "random_effects": "independent, normal on each parameter's scale; drawn again while outside bounds"
         if plan.random_effects
         else "none",
-        "residual": "none" if error is None else error.model_dump(mode="json", exclude_none=True),
+        "residual": "none"
+        if error is None
+        else {key: value for key, value in vars(error).items() if value is not None},
         **{name: None if np.isnan(value) else value for name, value in values.items()},
         "outputs": {name: "closed form" if closed else "equations" for name, closed in plan.outputs.items()},
         "method": plan.method,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from kernel_calls import from_python
 from scipy.special import ndtri
 from scipy.stats import kstest, norm
 
-from ckinetics.kernels.exponential import exponentials
-from ckinetics.kernels.normal_quantile import ROWS, fill_normals, normal_pair, normal_quantile
+from ckinetics.kernels import exponential
+from ckinetics.kernels import normal_quantile as kernels
+from ckinetics.kernels.normal_quantile import ROWS
+
+exponentials = from_python(exponential.exponentials)
+fill_normals, normal_pair = from_python(kernels.fill_normals), from_python(kernels.normal_pair)
+normal_quantile = from_python(kernels.normal_quantile)
 
 
 def test_quantiles_are_those_of_scipy() -> None:

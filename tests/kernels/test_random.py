@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kernel_calls import from_python
 from scipy.stats import kstest, norm
 
-from ckinetics.kernels.random import normals, philox, uniforms
+from ckinetics.kernels import random
+
+normals, philox, uniforms = from_python(random.normals), from_python(random.philox), from_python(random.uniforms)
 
 VECTORS = [
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
+from kernel_calls import from_python
 
+from ckinetics.kernels import rodas5p_lanes
+from ckinetics.kernels.jit import floats_at, jit
+from ckinetics.kernels.lanes import LANES, lanes_at
 from ckinetics.kernels.ode_layout import HEAD
 from ckinetics.kernels.rodas5p import _invert
 from ckinetics.kernels.tableaus import RODAS_GAMMA
+
+invert = from_python(_invert)
+_invert_all = rodas5p_lanes._invert
 
 
 def inverse(matrix: np.ndarray) -> tuple[bool, np.ndarray]:
@@ -15,7 +23,7 @@ def inverse(matrix: np.ndarray) -> tuple[bool, np.ndarray]:
     n = len(matrix)
     w, v = np.zeros(20 * n * n + 20 * n), np.zeros(HEAD + 4 * n, np.int64)
     w[8 * n : 8 * n + n * n] = (np.eye(n) / RODAS_GAMMA - matrix).ravel()
-    regular = _invert((0,) * n, w, v, 1.0)
+    regular = invert((0,) * n, w, v, 1.0)
     return regular, w[8 * n + n * n : 8 * n + 2 * n * n].reshape(n, n)
 
 
@@ -39,3 +47,41 @@ def test_a_pivot_of_zero_changes_rows():
 def test_a_singular_matrix_is_said_so():
     assert not inverse(np.array([[1.0, 2.0], [2.0, 4.0]]))[0]
     assert not inverse(np.array([[np.nan, 2.0], [2.0, 4.0]]))[0]
+
+
+@jit
+def invert_all(states, where, order, single):
+    _invert_all(states, lanes_at(where), floats_at(where), order, single)
+
+
+def inverses(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `_invert` for patients side by side makes of a matrix for each lane."""
+    n = matrices.shape[1]
+    single = 8 * n + 2 * n * n
+    numbers = np.zeros((single + 8 + 1) * LANES)
+    w = numbers[-(numbers.ctypes.data // 8) % LANES :][: (single + 8) * LANES].reshape(-1, LANES)
+    w[8 * n : 8 * n + n * n] = (np.eye(n) / RODAS_GAMMA - matrices).reshape(LANES, -1).T
+    w[single + rodas5p_lanes.LENGTH] = 1.0
+    invert_all((0,) * n, w.ctypes.data, np.zeros((n, LANES), np.int64), single)
+    found = w[8 * n + n * n : 8 * n + 2 * n * n].T.reshape(LANES, n, n)
+    return w[single + rodas5p_lanes.FAILED] == 0.0, found
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="there are no lanes without compilation")
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_inverses_side_by_side(n):
+    generator = np.random.default_rng(n)
+    for _ in range(20):
+        matrices = generator.normal(size=(LANES, n, n)) * np.exp(generator.normal(0, 2, (LANES, n, 1)))
+        changed = np.zeros(LANES, bool)
+        if n > 1:  # rows of some lanes must change places, and of one the matrix is singular
+            changed[generator.integers(LANES, size=3)] = True
+            matrices[changed, 0, 0] = generator.choice([0.0, 1e-9], changed.sum())
+            matrices[0, 1] = matrices[0, 0] = 1.0
+        regular, found = inverses(matrices)
+        np.testing.assert_array_equal(regular, [n == 1, *[True] * (LANES - 1)])
+        for lane in range(n > 1, LANES):
+            expected = np.linalg.inv(matrices[lane])
+            assert found[lane] == pytest.approx(expected, rel=1e-8, abs=1e-9 * np.abs(expected).max())
+            again = inverses(np.tile(matrices[lane], (LANES, 1, 1)))[1]
+            np.testing.assert_array_equal(again, np.tile(found[lane], (LANES, 1, 1)))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,27 @@ def test_an_edit_of_what_writes_it_gives_a_new_name(tmp_path, project_root):
 def test_source_is_the_same_every_time():
     model = load_model("stein2019")
     assert generate_source(model) == generate_source(read_model(model.text, name="stein2019"))
+
+
+INTEGRATE = """
+from ckinetics.modeling import load_model
+print(round(float(load_model("stein2019").evaluate([0.0, 9.3], method="tsit5")[1])))
+"""
+
+
+def test_a_process_may_be_killed_while_it_compiles(tmp_path):
+    environment = os.environ | {"CKINETICS_CACHE_DIR": str(tmp_path)}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+    # Once the module is written, nothing of it compiled; then with some functions compiled, and others not.
+    for there, missing in (("models/*.py", "models/**/*.nbi"), ("**/*equations*.nbi", "**/*profiles*.nbi")):
+        with subprocess.Popen([sys.executable, "-c", INTEGRATE], env=environment, stderr=subprocess.DEVNULL) as process:
+            while not any(tmp_path.glob(there)):
+                assert process.poll() is None
+                time.sleep(0.001)
+            process.kill()
+        assert not any(tmp_path.glob(missing))
+    done = subprocess.run(
+        [sys.executable, "-c", INTEGRATE], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "24000\n"
+    assert any(tmp_path.glob("**/*profiles*.nbi"))
