@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from .specification import Specification
 
-# Marks a table; names of parameters, states and so on are never empty.
-_TABLE = ""
+# Marks a table or a tuple; names of parameters, states and so on are never empty.
+_MARK = ""
 
 
 def to_line(specification: Specification) -> str:
@@ -32,22 +32,25 @@ def to_line(specification: Specification) -> str:
 
 def from_line(line: str) -> Specification:
     """Return the specification that `to_line` wrote."""
-    return cast("Specification", json.loads(line, object_hook=_table_or_mapping))
+    return cast("Specification", json.loads(line, object_hook=_marked_or_mapping))
 
 
 def _plain(value: Any) -> Any:
     kind = type(value)
     if isinstance(value, SimpleNamespace):
-        return {_TABLE: {name: _plain(part) for name, part in vars(value).items()}}
+        return {_MARK: {name: _plain(part) for name, part in vars(value).items()}}
     if hasattr(kind, "model_fields"):
         names = [*kind.model_fields, *kind.model_computed_fields]
-        return {_TABLE: {name: _plain(getattr(value, name)) for name in names}}
+        return {_MARK: {name: _plain(getattr(value, name)) for name in names}}
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return {_MARK: [_plain(part) for part in value]}
+    return [_plain(part) for part in value] if isinstance(value, list) else value
 
 
-def _table_or_mapping(values: dict[str, Any]) -> Any:
-    if _TABLE in values:
-        return SimpleNamespace(**values[_TABLE])
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+def _marked_or_mapping(values: dict[str, Any]) -> Any:
+    if _MARK not in values:
+        return values
+    held = values[_MARK]
+    return tuple(held) if isinstance(held, list) else SimpleNamespace(**held)

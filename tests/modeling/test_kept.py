@@ -23,8 +23,8 @@ def assert_same(kept, said):
         assert list(kept) == list(said)
         for name in said:
             assert_same(kept[name], said[name])
-    elif isinstance(said, tuple):
-        assert isinstance(kept, tuple)
+    elif isinstance(said, tuple | list):
+        assert type(kept) is type(said)
         assert len(kept) == len(said)
         for one, other in zip(kept, said, strict=True):
             assert_same(one, other)
