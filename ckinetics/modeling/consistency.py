@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from ..errors import ModelFileError
 from .dimensions import ONE, Dimension, difference, parse_unit
-from .expressions import plain_name, shortened, syntax_tree, unparsed
+from .expressions import names_in, plain_name, shortened, syntax_tree, unparsed
 from .places import (
     Place,
     closed_form,
@@ -90,6 +90,8 @@ def check_units(spec: Specification, *, file: str = "") -> None:
     names = {name: Quantity(unit) for name, unit in {**units, **states, "t": time}.items()}
     checks = Checks(names, file)
     for name, text in spec.definitions.items():
+        if set(names_in(text)) & (spec.definitions.keys() - names.keys()):  # it uses one whose parts do not fit
+            continue
         found = checks.find(text, definition(name))
         if found is not None:
             names[name] = found
