@@ -42,6 +42,7 @@ _HOMES = {
     "nca_table": "noncompartmental",
     "peaks": "exposure",
     "persistence_summary": "noncompartmental",
+    "points_from_arrays": "fitting",
     "quantification_limit": "assay",
     "quantify": "assay",
     "read_kinetics": "cohorts",

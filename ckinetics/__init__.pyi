@@ -30,6 +30,7 @@ from .exposure import peaks as peaks
 from .fitting import average as average
 from .fitting import compare as compare
 from .fitting import fit as fit
+from .fitting import points_from_arrays as points_from_arrays
 from .modeling import identifiability as identifiability
 from .modeling import list_models as list_models
 from .modeling import load_model as load_model

@@ -85,6 +85,9 @@ def _analysis_steps() -> Iterator[Step]:
 
 def _model_steps(model: Model) -> Iterator[Step]:
     from ..fitting import fit
+    from ..fitting.problem import RTOL
+    from ..modeling.curves import Curves
+    from ..modeling.events import Events
     from ..modeling.identifiability import horizon
     from ..modeling.solving import solve
     from ..simulation import simulate
@@ -113,6 +116,10 @@ def _model_steps(model: Model) -> Iterator[Step]:
     def fit_one() -> None:
         fit(simulate(model, times=times[1:] * days, n=1), model, starts=1)
 
+    def fit_equations() -> None:
+        free = np.arange(len(model.parameters))
+        Curves.of(model, outputs, method=model.method, events=Events.of_file(model, 1), free=free, rtol=RTOL)
+
     yield f"{model.name}: closed forms and derived quantities", quantities
     for method in ("rodas5p", "tsit5"):
         yield f"{model.name}: equations by {method}", partial(integrate, method, False)
@@ -120,3 +127,5 @@ def _model_steps(model: Model) -> Iterator[Step]:
     yield f"{model.name}: virtual patients", virtual_patients
     if model.fitted_output in model.closed_forms:
         yield f"{model.name}: fit", fit_one
+    else:
+        yield f"{model.name}: fits by equations", fit_equations
