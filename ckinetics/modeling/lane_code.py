@@ -17,7 +17,7 @@ def side_by_side(equations: Function) -> Function | None:
     Examples
     --------
     >>> side_by_side(Function("equations", [[["w[a + 0] = x*np.exp(-x)"]]])).tasks
-    [[['w[a + 0] = x*exponential(-x)']]]
+    [[['t = w[c]', 'w[a + 0] = x*exponential(-x)']]]
     >>> side_by_side(Function("equations", [[["w[a + 0] = (x if x > 1 else 0)"]]])) is None
     True
     """
