@@ -381,7 +381,9 @@ def _error_names(problem: Problem) -> set[str]:
 
 def _flat(problem: Problem, found: Fits) -> np.ndarray:
     """Whether the likelihood is without any slope along a parameter that has its natural size."""
-    information = np.diagonal(found.hessian, axis1=1, axis2=2) * found.u**2
+    # An estimate of 0 has no size of its own: then that of the starts counts.
+    size = np.maximum(np.abs(found.u), np.where(np.isfinite(problem.scale.spread), problem.scale.spread, 0.0))
+    information = np.diagonal(found.hessian, axis1=1, axis2=2) * size**2
     return np.asarray((problem.scale.transform == NONE) & problem.scale.free & (np.abs(information) < NO_INFORMATION))
 
 

@@ -95,3 +95,20 @@ def test_counting_error_may_leave_nothing_for_the_residual_one():
     assert int(found["convergence"][0]) == Convergence.at_bound
     assert "goes through" not in str(found["message"].values[0])
     assert np.isfinite(found["estimates/se"].sel(parameter="Cmax"))
+
+
+def test_an_estimate_of_nothing_is_an_estimate():
+    """A slope of 0 has no size that could tell a flat likelihood."""
+    x, y = np.arange(6.0), np.array([1.0, 2.0, 1.0, 1.0, 2.0, 1.0])
+    line = curve_model("line", "b1 + b2*t", {"b1": 1.0, "b2": 1.0})
+    found = fit(points_from_arrays(x, y), line, residual="additive", **FEW)
+    assert str(found["message"].values[0]) == "converged"
+    estimates = found["estimates"].to_dataset().isel(patient=0).sel(parameter="b2")
+    assert float(estimates["estimate"]) == pytest.approx(0.0, abs=1e-9)
+    error = stats.linregress(x, y).stderr * np.sqrt(4 / 6)
+    assert float(estimates["se"]) == pytest.approx(error, rel=1e-6)
+
+
+def test_points_of_too_many_dims_end_in_a_sentence():
+    with pytest.raises(InputError, match="y has shape"):
+        points_from_arrays(np.arange(3.0), np.ones((2, 2, 3)))
