@@ -11,6 +11,10 @@ from ..kernels import likelihood
 from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT, Data, Y
 from ..modeling.events import Events
 from .fitted import Fitted
+from .starts import patient_generator
+
+# Tells draws of replicates from those of starts.
+_STREAM = 20
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
     """Return samples drawn anew, one row a replicate."""
     problem, old = fitted.problem, fitted.data
     data = Data(*(np.ascontiguousarray(array[rows]) for array in old))
-    random = np.random.default_rng([fitted.seed, 20])
+    noise = _noise(fitted, rows)
     times = np.where(np.isfinite(old.times), old.times, np.nan)
     curve = problem.curve(times, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)[:, rows]
     marks, drawn_values = data.marks.copy(), data.values.copy()
@@ -74,7 +78,7 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
             noise = data.values[:, NOISE] / predicted if error.on_log else data.values[:, NOISE] * np.abs(predicted)
             sd = np.sqrt(sd**2 + np.where(np.isfinite(noise), noise, 0.0))
             centre = np.log(np.maximum(predicted, 1e-300)) if error.on_log else predicted
-            drawn = centre + sd * random.standard_normal(data.times.shape)
+            drawn = centre + sd * noise
             low, high = (np.log(lloq), np.log(uloq)) if error.on_log else (lloq, uloq)
         own = (data.marks[:, OUTPUT] == number) & (np.arange(data.times.shape[1]) < data.counts[:, N_SAMPLES, None])
         below, above = drawn < low, drawn > high
@@ -82,6 +86,16 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
         value = np.where(below, low, np.where(above, high, drawn))
         marks[:, KIND][own], drawn_values[:, Y][own] = new[own], value[own]
     return data._replace(marks=marks, values=drawn_values)
+
+
+def _noise(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
+    """Return standard normal numbers (replicate, sample), which depend on the seed and the patient's name only."""
+    out = np.zeros((len(rows), fitted.data.times.shape[1]))
+    for row in np.unique(rows).tolist():
+        n = int(fitted.data.counts[row, N_SAMPLES])
+        random = patient_generator(fitted.seed, fitted.series[0].patients[row], _STREAM)
+        out[rows == row, :n] = random.standard_normal((int((rows == row).sum()), n))
+    return out
 
 
 def _limits(fitted: Fitted, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,16 +118,19 @@ def boot_variables(
     """Return percentile limits and standard errors of replicates (replicate, patient, thing)."""
     tail = 50.0 * (1.0 - fitted.confidence)
     absent = np.isnan(natural).all(axis=0)
-    filled = np.where(absent, 0.0, natural)
-    lower, upper = np.nanpercentile(filled, [tail, 100.0 - tail], axis=0)
-    spread = np.nanstd(np.where(absent, 0.0, on_scale), axis=0, ddof=1)
+    lower, upper, spread = (np.full(absent.shape, np.nan) for _ in range(3))
+    if (~absent).any():
+        lower[~absent], upper[~absent] = np.nanpercentile(natural[:, ~absent], [tail, 100.0 - tail], axis=0)
+    several = np.isfinite(on_scale).sum(axis=0) > 1
+    if several.any():
+        spread[several] = np.nanstd(on_scale[:, several], axis=0, ddof=1)
     kind = f"{fitted.confidence:g} confidence, percentiles of {fitted.bootstrap} parametric bootstrap replicates"
     return {
-        "boot_lower": (dims, np.where(absent, np.nan, lower), {"long_name": f"lower limit, {kind}"}),
-        "boot_upper": (dims, np.where(absent, np.nan, upper), {"long_name": f"upper limit, {kind}"}),
+        "boot_lower": (dims, lower, {"long_name": f"lower limit, {kind}"}),
+        "boot_upper": (dims, upper, {"long_name": f"upper limit, {kind}"}),
         "boot_se": (
             dims,
-            np.where(absent, np.nan, spread),
+            spread,
             {"long_name": "standard deviation of the replicates on the estimation scale (ln for derived quantities)"},
         ),
     }

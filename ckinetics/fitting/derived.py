@@ -47,7 +47,9 @@ def derived_quantities(fitted: Fitted, replicates: np.ndarray | None) -> xr.Data
             with np.errstate(all="ignore"):
                 leans[loose] |= ~(np.abs(moved / values[loose] - 1.0) < _FOLLOWS)
         step = np.where(u[:, at] + width < scale.upper[at], 1.0, -1.0) * width
-        step = step * (1.0 if scale.transform[at] else np.where(u[:, at] != 0, np.abs(u[:, at]), 1.0))
+        if not scale.transform[at]:  # near 0 an estimate's size is that of its rounding
+            size = np.fmax(np.abs(u[:, at]), np.fmin(fitted.se_log[:, at], scale.spread[at]))
+            step = step * np.where(size > 0, size, 1.0)
         moved = _compute(fitted, _moved(fitted, at, step), extra)
         with np.errstate(all="ignore"):
             slopes[:, :, at] = np.where(positive, np.log(moved / values), moved - values) / step[:, None]

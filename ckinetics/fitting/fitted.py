@@ -10,6 +10,7 @@ import numpy as np
 from ..kernels.fit_objective import Data
 from ..modeling.events import Events
 from .problem import Fits, Problem
+from .residuals import without_scatter
 from .samples import Samples
 
 
@@ -64,6 +65,11 @@ class Fitted:
         for at, place in enumerate(self.problem.switches):
             known[:, place] |= np.isfinite(self.found.kinks[:, at]) & known.any(axis=1)
         return known
+
+    @functools.cached_property
+    def through_samples(self) -> np.ndarray:
+        """(patient,) whether a curve goes through all quantified samples of an output."""
+        return without_scatter(self.problem.errors, self.problem.scale.n_curve, self.at_lower, self.data)
 
     @functools.cached_property
     def counts(self) -> np.ndarray:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..cohorts import profiles_of
 from ..errors import InputError
-from ..kernels.fit_objective import WEIGHT
+from ..kernels.fit_objective import NOISE, WEIGHT, Data
 from ..kernels.optimise import NONE
 from ..modeling import Model, load_model
 from ..modeling.events import Events
@@ -23,7 +23,7 @@ from ..units import kind_of
 from .codes import Convergence
 from .fitted import Fitted
 from .problem import Fits, Problem, time_factor
-from .residuals import error_models
+from .residuals import error_models, without_scatter
 from .results import result_tree
 from .samples import ASSAY_ERRORS, CENSORING, Samples, gather_samples, only, pack
 from .starts import estimation_scale, starting_points
@@ -228,6 +228,11 @@ def fit(
         which=to_fit,
         assay_error=assay_error,
     )
+    if assay_error == "counting" and to_fit.any() and not (packed.values[:, NOISE] > 0).any():
+        raise InputError(
+            "assay_error is 'counting', but no sample that is used has a limit of detection, which says how many copies "
+            "a level is: give lod, or assay_error='none'"
+        )
     points = starting_points(loaded, series[0], scale, starts=starts, seed=seed, initial=begin, factor=factor)
     found = problem.run(packed, events, points, threads=threads, at_residuals=not begin.keys() & _error_names(problem))
     _report_as_named(problem, packed, events, found, threads)
@@ -278,7 +283,7 @@ def fit(
         events=events,
         found=found,
         codes=codes,
-        covariance=_covariances(problem, found, codes, at_lower, at_upper),
+        covariance=_covariances(problem, found, packed, codes, at_lower, at_upper),
         at_lower=at_lower,
         at_upper=at_upper,
         interval=interval,
@@ -376,7 +381,9 @@ def _error_names(problem: Problem) -> set[str]:
 
 def _flat(problem: Problem, found: Fits) -> np.ndarray:
     """Whether the likelihood is without any slope along a parameter that has its natural size."""
-    information = np.diagonal(found.hessian, axis1=1, axis2=2) * found.u**2
+    # An estimate of 0 has no size of its own: then that of the starts counts.
+    size = np.maximum(np.abs(found.u), np.where(np.isfinite(problem.scale.spread), problem.scale.spread, 0.0))
+    information = np.diagonal(found.hessian, axis1=1, axis2=2) * size**2
     return np.asarray((problem.scale.transform == NONE) & problem.scale.free & (np.abs(information) < NO_INFORMATION))
 
 
@@ -406,16 +413,17 @@ def _report_as_named(problem: Problem, data: Any, events: Events | None, found: 
 
 
 def _covariances(
-    problem: Problem, found: Fits, codes: np.ndarray, at_lower: np.ndarray, at_upper: np.ndarray
+    problem: Problem, found: Fits, data: Data, codes: np.ndarray, at_lower: np.ndarray, at_upper: np.ndarray
 ) -> np.ndarray:
     """Return covariances on the estimation scale, NaN where there is none."""
     scale = problem.scale
     out = np.full(found.hessian.shape, np.nan)
     unitless = scale.transform != 0
     inside = scale.free & ~at_lower & ~at_upper
+    # Without residual error the curve goes through all points, and curvature is no measure of doubt.
+    exact = without_scatter(problem.errors, scale.n_curve, at_lower, data)
     for row in np.flatnonzero(codes <= Convergence.at_bound):
-        # Without residual error the curve goes through all points, and curvature is no measure of doubt.
-        if np.isfinite(found.value[row]) and not at_lower[row, scale.n_curve :].any():
+        if np.isfinite(found.value[row]) and not exact[row]:
             free = inside[row].copy()
             free[problem.switches] &= np.isnan(found.kinks[row])
             out[row] = covariance(found.hessian[row], free, unitless, exact=problem.exact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.fit_objective import AT, KIND, N_SAMPLES, OUTPUT
+from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT
 from ..kernels.likelihood import QUANTIFIED
 from .codes import Convergence
 from .fitted import Fitted
@@ -22,9 +22,11 @@ def message(fitted: Fitted, row: int) -> str:
     """Return what is to be said of a patient's fit."""
     code, scale = Convergence(int(fitted.codes[row])), fitted.problem.scale
     if code == Convergence.too_few_samples:
+        n, prior = int(fitted.counts[row]), fitted.problem.prior
         parts = [
-            f"{fitted.counts[row]} usable samples cannot determine {scale.free.sum()} parameters: "
-            'fix some with fixed={...}, or use prior="file"'
+            f"{n} usable sample{'' if n == 1 else 's'} cannot determine {scale.free.sum()} parameters"
+            f"{', even with the prior' if prior else ''}: fix some with fixed={{...}}"
+            f"{'' if prior else ', or use prior=' + chr(34) + 'file' + chr(34)}"
         ]
     elif code == Convergence.flat:
         parts = [
@@ -35,10 +37,20 @@ def message(fitted: Fitted, row: int) -> str:
         parts = [_NOT_FITTED[code]]
     else:
         parts = ["converged", *_doubts(fitted, row)]
+    parts += _without_counting(fitted, row)
     words = [s.unused_in_words(row) for s in fitted.series]
     if len(words) > 1:
         words = [f"{name}: {text}" for name, text in zip(fitted.problem.outputs, words, strict=True) if text]
     return "; ".join([*parts, *(text for text in words if text)])
+
+
+def _without_counting(fitted: Fitted, row: int) -> list[str]:
+    """Say how many samples have no counting error where others have one, for want of a limit of detection."""
+    noise = fitted.data.values[:, NOISE]
+    lacking = int((noise[row, : fitted.data.counts[row, N_SAMPLES]] == 0).sum()) if (noise > 0).any() else 0
+    one = lacking == 1
+    said = f"{lacking} sample{'' if one else 's'} without lod {'has' if one else 'have'} no counting error"
+    return [said] if lacking else []
 
 
 def _doubts(fitted: Fitted, row: int) -> list[str]:
@@ -61,8 +73,8 @@ def _doubts(fitted: Fitted, row: int) -> list[str]:
             parts.append(
                 f"{' and '.join(names[edges[row]])} at the {word} bound, and held there by the other standard errors"
             )
-    exact = fitted.at_lower[row, scale.n_curve :]
-    if exact.any():
+    if fitted.through_samples[row]:
+        exact = fitted.at_lower[row, scale.n_curve :]
         parts.append(
             f"the curve goes through the quantified samples, so {' and '.join(names[scale.n_curve :][exact])} and all "
             "standard errors are not determined: fix parameters"
@@ -71,7 +83,8 @@ def _doubts(fitted: Fitted, row: int) -> list[str]:
     said = fitted.at_lower[row] | fitted.at_upper[row] | np.isin(names, kinked)
     lost = names[scale.free & np.isnan(fitted.se_log[row]) & ~said]
     if len(lost):
-        parts.append(f"not estimable: {', '.join(lost)}{_why(fitted, row)}")
+        curve = np.isin(lost, names[: scale.n_curve]).any()
+        parts.append(f"not estimable: {', '.join(lost)}{_why(fitted, row) if curve else ''}")
     return parts
 
 
@@ -98,4 +111,4 @@ def _why(fitted: Fitted, row: int) -> str:
 def _censored_in_words(fitted: Fitted, row: int) -> str:
     """Return how many of a patient's samples are censored, in brackets; "" where none is."""
     censored = int(fitted.count("censored")[row])
-    return f" ({censored} of {fitted.counts[row]} samples are censored)" if censored else ""
+    return f" ({censored} of {fitted.counts[row]} samples {'is' if censored == 1 else 'are'} censored)" if censored else ""

@@ -54,8 +54,7 @@ def profile_likelihood(fitted: Fitted) -> ProfileLikelihood:
     )
     allowed = rise(fitted.confidence, fitted.n_scatter, fitted.n_curve_free)
     # Where the search has not ended, or the curve goes through all points, a rise means nothing.
-    exact = fitted.at_lower[:, problem.scale.n_curve :].any(axis=1)
-    which = np.isfinite(found.value) & ~exact & (fitted.codes != Convergence.not_converged)
+    which = np.isfinite(found.value) & ~fitted.through_samples & (fitted.codes != Convergence.not_converged)
     data = only(fitted.data, which)
     curves, given = problem.arguments(data, fitted.events)
     se = np.where(np.isfinite(fitted.se_log), fitted.se_log, 0.5)

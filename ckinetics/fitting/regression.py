@@ -47,6 +47,8 @@ def points_from_arrays(
     [[0.5, -0.1, 0.2]]
     """
     values, at = np.atleast_2d(number_array("y", y)), number_array("x", x)
+    if values.ndim > 2:
+        raise InputError(f"y has shape {values.shape}: give (sample,), or (curve, sample)")
     try:
         at = np.array(np.broadcast_to(at, values.shape))
     except ValueError:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..kernels.fit_objective import KIND, N_SAMPLES, NOISE, OUTPUT, Data
+from ..kernels.likelihood import QUANTIFIED
 from ..kernels.residual_forms import COMBINED2, CONSTANT, PROPORTIONAL
 from ..modeling import Model
 from ..modeling.residual_kinds import KINDS
@@ -109,6 +111,23 @@ def _error_model(model: Model, output: str, kind: str | None, *, several: bool) 
         if stated.slope is not None and stated.slope_value is not None and stated.slope_bounds is not None:
             b = ErrorParameter(stated.slope, stated.slope_value, stated.slope_bounds)
     return ErrorModel(output, kind, None if form == PROPORTIONAL else a, None if form == CONSTANT else b)
+
+
+def without_scatter(models: list[ErrorModel], n_curve: int, at_lower: np.ndarray, data: Data) -> np.ndarray:
+    """Return, per patient, whether an output's whole residual error has run to nothing: its curve meets the samples.
+
+    One part of a combined error may be at its bound while the other is not, and the counting error of the assay may
+    leave nothing for the residual one: then there is scatter.
+    """
+    inside = np.arange(data.marks.shape[2]) < data.counts[:, N_SAMPLES, None]
+    place, out = n_curve, np.zeros(len(at_lower), dtype=bool)
+    for number, model in enumerate(models):
+        behind = place + len(model.parameters)
+        own = inside & (data.marks[:, OUTPUT] == number) & (data.marks[:, KIND] == QUANTIFIED)
+        met = ~own.any(axis=1) | (own & ~(data.values[:, NOISE] > 0)).any(axis=1)
+        out |= at_lower[:, place:behind].all(axis=1) & met
+        place = behind
+    return out
 
 
 def compiled_errors(models: list[ErrorModel], n_curve: int) -> np.ndarray:

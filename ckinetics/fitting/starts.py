@@ -136,11 +136,10 @@ def starting_points(
         natural[:, :, scale.names.index(name)] = value
     centre = scale.to_estimation(natural)
     centre = np.where(np.isfinite(centre), centre, scale.typical)
-    noise = np.array([_generator(seed, name).standard_normal((starts, size)) for name in samples.patients])
+    noise = np.array([patient_generator(seed, name).standard_normal((starts, size)) for name in samples.patients])
     noise = noise.reshape(len(features), starts, size)
-    noise[:, : 2 * guesses] = 0.0
-    if initial:
-        noise[:, 1 : 2 * guesses] = 0.5 * np.random.default_rng(seed).standard_normal(noise[:, 1 : 2 * guesses].shape)
+    noise[:, 0] = 0.0
+    noise[:, 1 : 2 * guesses] *= 0.5 if initial else 0.0
     points = centre[:, np.arange(starts) % guesses] + scale.spread * noise
     moving = [at for at in switches if scale.names[at] not in initial]
     if moving:
@@ -151,9 +150,10 @@ def starting_points(
     return np.ascontiguousarray(np.clip(points, scale.lower + inside, scale.upper - inside))
 
 
-def _generator(seed: int, patient: str) -> np.random.Generator:
+def patient_generator(seed: int, patient: str, *stream: int) -> np.random.Generator:
+    """Return random numbers of a patient, the same in any cohort; `stream` tells those of another purpose apart."""
     key = int.from_bytes(hashlib.sha256(patient.encode()).digest()[:16], "little")
-    return np.random.default_rng(np.random.SeedSequence([seed, key]))
+    return np.random.default_rng(np.random.SeedSequence([seed, key, *stream]))
 
 
 def _leave_samples(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _LONGEST_NAME, _SHOWN = 100, 30
 
 
-def suggestion(name: str, known: Iterable[object], *, quote: str = "'") -> str:
+def suggestion(name: object, known: Iterable[object], *, quote: str = "'") -> str:
     """Return ``; did you mean 'X'?`` for the nearest known name, or the list of known names.
 
     Examples
@@ -16,7 +16,7 @@ def suggestion(name: str, known: Iterable[object], *, quote: str = "'") -> str:
     >>> suggestion("alpah", ["alpha", "beta"])
     "; did you mean 'alpha'?"
     """
-    names = [str(item) for item in known]
+    names, name = [str(item) for item in known], str(name)
     near = [item for item in names if item.lower() == name.lower()]
     near = near or difflib.get_close_matches(name[:_LONGEST_NAME], names, n=2, cutoff=0.6)
     if near:
