@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?=
+# Two processes, each with whole files.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: demo test bench clean
 
