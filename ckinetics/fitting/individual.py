@@ -230,8 +230,8 @@ def fit(
     )
     if assay_error == "counting" and to_fit.any() and not (packed.values[:, NOISE] > 0).any():
         raise InputError(
-            "assay_error is 'counting', but no sample that is used has a limit of detection, which says how many copies "
-            "a level is: give lod, or assay_error='none'"
+            "assay_error is 'counting', but no sample that is used has a limit of detection, which says how many "
+            "copies a level is: give lod, or assay_error='none'"
         )
     points = starting_points(loaded, series[0], scale, starts=starts, seed=seed, initial=begin, factor=factor)
     found = problem.run(packed, events, points, threads=threads, at_residuals=not begin.keys() & _error_names(problem))

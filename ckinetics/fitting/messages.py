@@ -111,4 +111,6 @@ def _why(fitted: Fitted, row: int) -> str:
 def _censored_in_words(fitted: Fitted, row: int) -> str:
     """Return how many of a patient's samples are censored, in brackets; "" where none is."""
     censored = int(fitted.count("censored")[row])
-    return f" ({censored} of {fitted.counts[row]} samples {'is' if censored == 1 else 'are'} censored)" if censored else ""
+    return (
+        f" ({censored} of {fitted.counts[row]} samples {'is' if censored == 1 else 'are'} censored)" if censored else ""
+    )
