@@ -63,7 +63,7 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
     """Return samples drawn anew, one row a replicate."""
     problem, old = fitted.problem, fitted.data
     data = Data(*(np.ascontiguousarray(array[rows]) for array in old))
-    noise = _noise(fitted, rows)
+    normal = _normal(fitted, rows)
     times = np.where(np.isfinite(old.times), old.times, np.nan)
     curve = problem.curve(times, fitted.theta, fitted.constants, fitted.events, threads=fitted.threads)[:, rows]
     marks, drawn_values = data.marks.copy(), data.values.copy()
@@ -78,7 +78,7 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
             noise = data.values[:, NOISE] / predicted if error.on_log else data.values[:, NOISE] * np.abs(predicted)
             sd = np.sqrt(sd**2 + np.where(np.isfinite(noise), noise, 0.0))
             centre = np.log(np.maximum(predicted, 1e-300)) if error.on_log else predicted
-            drawn = centre + sd * noise
+            drawn = centre + sd * normal
             low, high = (np.log(lloq), np.log(uloq)) if error.on_log else (lloq, uloq)
         own = (data.marks[:, OUTPUT] == number) & (np.arange(data.times.shape[1]) < data.counts[:, N_SAMPLES, None])
         below, above = drawn < low, drawn > high
@@ -88,7 +88,7 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
     return data._replace(marks=marks, values=drawn_values)
 
 
-def _noise(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
+def _normal(fitted: Fitted, rows: np.ndarray) -> np.ndarray:
     """Return standard normal numbers (replicate, sample), which depend on the seed and the patient's name only."""
     out = np.zeros((len(rows), fitted.data.times.shape[1]))
     for row in np.unique(rows).tolist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -140,6 +141,9 @@ def gather_samples(
     UnitError
         The levels are of another kind of quantity than the model's output, and not `any_unit`.
     """
+    names = [str(name) for name in profiles["patient"].values.tolist()]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"patient '{twice[0]}' is in the profiles more than once: give each a name of its own")
     one, label = _series(profiles, matrix)
     one = one.transpose("patient", "sample", ...)
     given = _unit_of(one)
@@ -150,11 +154,14 @@ def gather_samples(
 
     def limit(name: str) -> np.ndarray:
         values = one[name].values if name in one else np.full(shape, np.nan)
-        return np.asarray(np.where(values > 0, values, np.nan) * factor)
+        return np.asarray(np.where((values > 0) & np.isfinite(values), values, np.nan) * factor)
 
+    # What is infinite is not known.
     time = one["time"].values.astype(np.float64)
+    time = np.where(np.isfinite(time), time, np.nan)
     status = one["status"].values
-    level = np.where(status == Status.quantified, one["level"].values, np.nan) * factor
+    level = one["level"].values
+    level = np.where((status == Status.quantified) & np.isfinite(level), level, np.nan) * factor
     lod, lloq, uloq = limit("lod"), limit("lloq"), limit("uloq")
     excluded = one["excluded"].values if "excluded" in one else np.zeros(shape, np.int8)
     quantified, below = status == Status.quantified, np.isin(status, BLQ_STATUSES)
@@ -186,7 +193,7 @@ def gather_samples(
         kind[below] = likelihood.QUANTIFIED
         value = np.where(below, 0.5 * lloq, value)
     return Samples(
-        patients=[str(name) for name in one["patient"].values.tolist()],
+        patients=names,
         time=time,
         level=level,
         status=status,

@@ -187,7 +187,7 @@ def curvature(task, u, margin, hessian):
     for k in range(size):
         size_k = natural_size(transform[k], u[k])
         if transform[k] == NONE and sharpness[k] > 0.0:
-            # Near 0 the size of a value is that of its rounding: its error's counts then, within the file's value.
+            # Near 0 a value has the size of its rounding: its error counts, or the size of the file's value if less.
             size_k = max(size_k, min(1.0 / sharpness[k], abs(task[2][MEAN, k])))
         # In a narrow valley the likelihood bends within less than that.
         width = min(1e-4 * size_k, 0.4 * margin[k], 1e-2 / sharpness[k])

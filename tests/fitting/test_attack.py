@@ -11,6 +11,7 @@ from scipy import stats
 from ckinetics.cohorts import kinetics_from_arrays
 from ckinetics.errors import InputError
 from ckinetics.fitting import Convergence, fit, points_from_arrays
+from ckinetics.schema import Status
 from ckinetics.simulation import simulate
 
 TIMES = [1, 3, 5, 7, 9, 11, 14, 18, 21, 28, 60, 90, 180, 270, 365]
@@ -29,6 +30,8 @@ def test_a_patient_is_the_same_in_any_cohort(data, options):
     some = fit(data.isel(patient=[3, 1]), "stein2019", **FEW, **options)
     for group in ("/", "estimates", "derived"):
         xr.testing.assert_equal(some[group].to_dataset(), whole[group].to_dataset().isel(patient=[3, 1]))
+    if "bootstrap" in options:
+        assert (some["estimates/boot_se"].sel(parameter="a") > 0.01).all()
 
 
 def test_one_replicate_has_no_spread_and_no_patients_have_no_replicates(data):
@@ -112,3 +115,25 @@ def test_an_estimate_of_nothing_is_an_estimate():
 def test_points_of_too_many_dims_end_in_a_sentence():
     with pytest.raises(InputError, match="y has shape"):
         points_from_arrays(np.arange(3.0), np.ones((2, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("variable", "reason"),
+    [("level", "1 without a level"), ("time", "1 without a time"), ("lloq", "below an LLOQ that is not known")],
+)
+def test_what_is_infinite_is_not_known(data, variable, reason):
+    """An infinite level was once taken for one of 1."""
+    one = data.isel(patient=[0])
+    wanted = Status.below_lloq if variable == "lloq" else Status.quantified
+    place = {"patient": 0, "sample": int(np.flatnonzero(one["status"].values[0] == wanted)[0])}
+    infinite, missing = one.copy(deep=True), one.copy(deep=True)
+    infinite[variable][place], missing[variable][place] = np.inf, np.nan
+    found, known = fit(infinite, "stein2019", **FEW), fit(missing, "stein2019", **FEW)
+    assert reason in str(found["message"].values[0])
+    xr.testing.assert_equal(found["estimates"].to_dataset(), known["estimates"].to_dataset())
+
+
+def test_patients_of_one_name_are_refused(data):
+    twice = data.assign_coords(patient=["1", "2", "1", "3"])
+    with pytest.raises(InputError, match="patient '1' is in the profiles more than once"):
+        fit(twice, "stein2019")
