@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .compare import compare
+from .fit import fit
 from .models import models
 from .nca import nca
 from .plates import plates
@@ -84,6 +85,7 @@ def demo(
 
 
 app.command()(compare)
+app.command()(fit)
 app.command()(models)
 app.command()(nca)
 app.command()(plates)

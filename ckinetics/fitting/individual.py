@@ -90,7 +90,7 @@ def fit(
     inputs : mapping or DataFrame, optional
         Doses, covariates and constants of the patients, as in `ckinetics.simulate`, in the patients' order.
     residual : str or mapping of output to str, optional
-        Residual error; default that of the model file. "additive on log" (the field's usual: ln(level) is normal),
+        Residual error; default that of the model file, else "additive on log" (the field's usual: ln(level) is normal);
         "additive", "proportional", "combined1" (SD a + b·f) or "combined2" (SD sqrt(a² + (b·f)²)), f the prediction.
     censoring : {"M3", "M3 without detection", "M1", "M5", "M6"}
         What a sample below LLOQ is. "M3": see above. "M3 without detection": [0, LLOQ) whatever was detected. For

@@ -15,6 +15,8 @@ from ..modeling import Model
 from ..modeling.residual_kinds import KINDS
 from ..modeling.suggestions import suggestion
 
+# What a model file that states no residual error is fitted with.
+FIELD_DEFAULT = "additive on log"
 IN_WORDS = {
     "additive on log": "ln(observed) is normal about ln(predicted), standard deviation {a}",
     "additive": "observed is normal about predicted, standard deviation {a}",
@@ -68,12 +70,12 @@ class ErrorModel:
 
 
 def error_models(model: Model, outputs: list[str], given: str | Mapping[str, str] | None) -> list[ErrorModel]:
-    """Return the residual error of each output: what a user asks for, else what the file says.
+    """Return the residual error of each output: what a user asks for, else what the file says, else the field's usual.
 
     Raises
     ------
     InputError
-        An unknown kind or output, or an output without a residual error.
+        An unknown kind or output.
     """
     if isinstance(given, str) or given is None:
         kinds = dict.fromkeys(outputs, given)
@@ -90,12 +92,7 @@ def error_models(model: Model, outputs: list[str], given: str | Mapping[str, str
 def _error_model(model: Model, output: str, kind: str | None, *, several: bool) -> ErrorModel:
     stated = model.specification.outputs[output].residual
     if kind is None:
-        if stated is None:
-            raise InputError(
-                f"output '{output}' of model '{model.name}' has no residual error: give one with residual=, such as "
-                '"additive on log"'
-            )
-        kind = stated.kind
+        kind = stated.kind if stated is not None else FIELD_DEFAULT
     if kind not in KINDS:
         raise InputError(f"residual is '{kind}'{suggestion(kind, KINDS)}: use one of {', '.join(KINDS)}")
     form = KINDS[kind][1]

@@ -383,11 +383,13 @@ def test_wrong_options(options, message):
         fit(simulate("stein2019", times=RICH), "stein2019", **options)
 
 
-def test_a_model_without_residual_cannot_be_fitted():
+def test_a_model_without_a_stated_error_is_fitted_with_the_usual_one():
     text = load_model("stein2019").text
     start, end = text.index("[outputs.level.residual]"), text.index("# The two exponentials")
-    with pytest.raises(InputError, match="has no residual error"):
-        fit(simulate("stein2019", times=RICH), read_model(text[:start] + text[end:], name="bare"))
+    data = simulate("stein2019", times=RICH)
+    found = fit(data, read_model(text[:start] + text[end:], name="bare"))
+    assert "ln(observed) is normal" in json.loads(found.attrs["settings"])["residual"]["level"]
+    np.testing.assert_allclose(found["minus2ll"], fit(data, "stein2019")["minus2ll"], atol=1e-6)
 
 
 def test_no_patients_at_all():
