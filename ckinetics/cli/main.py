@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from .models import models
 from .nca import nca
 from .plates import plates
 from .quantify import quantify
+from .stopping import stop
 from .warmup import warmup
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_QC = 0, 1, 2, 3
@@ -80,7 +81,7 @@ def demo(
             typer.echo(f"simulating {patients} patients into {study}")
             simulate_study(study, patients=patients, seed=seed)
     except CkineticsError as err:
-        _stop(err, EXIT_USAGE)
+        stop(err, EXIT_USAGE)
     _run(study, out, quiet=False)
 
 
@@ -104,9 +105,9 @@ def _run(folder: Path, out: Path, *, quiet: bool) -> None:
     try:
         result = run_study(folder, out=out, progress=None if quiet else _progress())
     except InputError as err:
-        _stop(err, EXIT_USAGE)
+        stop(err, EXIT_USAGE)
     except (CkineticsError, OSError) as err:  # a full disk, a folder that went away
-        _stop(err, EXIT_FAILED)
+        stop(err, EXIT_FAILED)
     for verdict in result.verdicts:
         if verdict.verdict != OK:
             typer.echo(f"{verdict.verdict}: {verdict.file} ({verdict.kind}): {verdict.message}", err=True)
@@ -132,11 +133,6 @@ def _progress() -> Callable[[str], None] | None:
         typer.echo(f"· {line}", err=True)
 
     return tell
-
-
-def _stop(err: Exception, code: int) -> NoReturn:
-    typer.echo(f"ckinetics: {err}", err=True)
-    raise typer.Exit(code)
 
 
 def main() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .stopping import stop
 
 if TYPE_CHECKING:
     from ..study.nca_folder import NcaRun
@@ -114,7 +116,7 @@ def _nca(
         if settings is not None:
             options = located_nca_settings(settings) | options
     except InputError as err:
-        _stop(err, 2)
+        stop(err, 2)
     try:
         if isinstance(options.get("window"), str):
             options["window"] = _days(options["window"])
@@ -125,9 +127,9 @@ def _nca(
         )
     except InputError as err:
         # What is wrong in a file names it; what names none is wrong in the words of the command.
-        _stop(err, 1 if err.file else 2)
+        stop(err, 1 if err.file else 2)
     except (CkineticsError, OSError) as err:  # a full disk, a folder that went away
-        _stop(err, 1)
+        stop(err, 1)
     if not quiet:
         _tell(run)
 
@@ -209,8 +211,3 @@ def table_lines(run: NcaRun) -> list[str]:
 def _plain(text: str) -> str:
     """Return text without what a terminal would obey."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _stop(err: Exception, code: int) -> NoReturn:
-    typer.echo(f"ckinetics: {err}", err=True)
-    raise typer.Exit(code)

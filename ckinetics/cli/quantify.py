@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .progress import Bar
+from .stopping import stop
 
 if TYPE_CHECKING:
     from ..study.batch import BatchRun
@@ -96,9 +97,9 @@ def _quantify(
         with bar:
             run = quantify_folder(folder, out=out, layout=layout, resume=resume, progress=bar.show, **options)
     except InputError as err:
-        _stop(err, 2)
+        stop(err, 2)
     except (CkineticsError, OSError) as err:  # a full disk, a folder that went away
-        _stop(err, 1)
+        stop(err, 1)
     _tell(run, quiet=quiet)
     raise typer.Exit(EXIT_STATUS[run.status])
 
@@ -121,8 +122,3 @@ def _tell(run: BatchRun, *, quiet: bool) -> None:
         f"{counts['files']} files: {counts['read']} read, {counts['kept']} kept from before; "
         f"{good} of {len(run.verdicts)} inputs ok; {counts['results']} results in {run.out.resolve()}"
     )
-
-
-def _stop(err: Exception, code: int) -> NoReturn:
-    typer.echo(f"ckinetics: {err}", err=True)
-    raise typer.Exit(code)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from .progress import Bar
+from .stopping import stop
 
 _OPTION = typer.Option
 
@@ -41,13 +42,8 @@ def warmup(
         with bar:
             root = warm_up(models or None, progress=show)
     except InputError as err:
-        _stop(err, 1 if err.file else 2)
+        stop(err, 1 if err.file else 2)
     except (CkineticsError, OSError) as err:  # a full disk, a folder that cannot be written
-        _stop(err, 1)
+        stop(err, 1)
     if not quiet:
         typer.echo(f"everything is compiled, once for all; it lies in {root.resolve()}")
-
-
-def _stop(err: Exception, code: int) -> NoReturn:
-    typer.echo(f"ckinetics: {err}", err=True)
-    raise typer.Exit(code)

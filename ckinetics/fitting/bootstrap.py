@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..kernels import likelihood
 from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT, Data, Y
-from ..modeling.events import Events
 from .fitted import Fitted
 from .starts import patient_generator
 
@@ -17,15 +15,10 @@ from .starts import patient_generator
 _STREAM = 20
 
 
-@dataclass(frozen=True)
-class Replicates:
-    """Estimates of replicates (replicate, patient, parameter) on the estimation scale; NaN where one failed."""
-
-    u: np.ndarray
-
-
-def bootstrap(fitted: Fitted) -> Replicates:
+def bootstrap(fitted: Fitted) -> np.ndarray:
     """Fit replicates of every fitted patient, each from the estimates that it was drawn with.
+
+    Return estimates (replicate, patient, parameter) on the estimation scale; NaN where one failed.
 
     A sample that was quantified or censored is drawn from the residual error about the fitted curve; below its own
     LLOQ it is censored there, above its own ULOQ there. Those whose limits are not known stay quantified.
@@ -35,7 +28,7 @@ def bootstrap(fitted: Fitted) -> Replicates:
     rows = np.flatnonzero(np.isfinite(fitted.found.value))
     out = np.full((count, patients, size), np.nan)
     if not len(rows):
-        return Replicates(out)
+        return out
     repeated = np.tile(rows, count)
     data = _draw(fitted, repeated)
     points = fitted.found.u[repeated][:, None, :]
@@ -46,17 +39,12 @@ def bootstrap(fitted: Fitted) -> Replicates:
         points[:, 0, problem.switches] -= 0.01
         points[:, 1, problem.switches] += 0.01
         points = np.clip(points, problem.scale.lower, problem.scale.upper)
-    found = problem.run(
-        data, _events(fitted.events, repeated), np.ascontiguousarray(points), threads=fitted.threads, at_residuals=False
-    )
+    events = None if fitted.events is None else fitted.events.of_patients(repeated)
+    found = problem.run(data, events, np.ascontiguousarray(points), threads=fitted.threads, at_residuals=False)
     failed = ~np.isfinite(found.value)
     u = np.where(failed[:, None], np.nan, found.u)
     out[:, rows] = u.reshape(count, len(rows), size)
-    return Replicates(out)
-
-
-def _events(events: Events | None, rows: np.ndarray) -> Events | None:
-    return None if events is None else Events(*events.arrays(rows))
+    return out
 
 
 def _draw(fitted: Fitted, rows: np.ndarray) -> Data:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..modeling.events import Events
 from ..schema import YesNo
 from .bootstrap import boot_variables
 from .codes import flag
@@ -133,9 +132,8 @@ _CURVE = {
 
 def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the quantities of `_CURVE`."""
-    problem, constants, events = fitted.problem, fitted.constants[rows], fitted.events
-    if events is not None:
-        events = Events(*events.arrays(rows))
+    problem, constants = fitted.problem, fitted.constants[rows]
+    events = None if fitted.events is None else fitted.events.of_patients(rows)
     factor = time_factor(problem.model)
     ends = problem.phase_ends(theta, constants) / factor
     times, shares = _points_of_areas(np.where((ends > 0) & (ends < _HORIZON), ends, 0.0))

@@ -123,7 +123,8 @@ def fit(
         take as long as a hundred fits.
     bootstrap : int
         Number of parametric bootstrap replicates of each patient (0: none), refitted from its estimates; adds
-        percentile intervals ``boot_lower``, ``boot_upper`` and ``boot_se``.
+        percentile intervals ``boot_lower``, ``boot_upper`` and ``boot_se``. A drawn level below the sample's LLOQ is
+        censored there, whatever would have been detected; refused with M1, M5 and M6.
     threads : int
         Threads over patients; the answer does not depend on it.
 
@@ -322,6 +323,11 @@ def _check_options(
     ):
         if text not in known:
             raise InputError(f"{name} is '{text}'{suggestion(str(text), known)}: use one of {', '.join(known)}")
+    if bootstrap and censoring in ("M1", "M5", "M6"):
+        raise InputError(
+            f"bootstrap draws samples below the LLOQ as what they are, and censoring is '{censoring}': use 'M3', or "
+            "leave bootstrap out"
+        )
 
 
 def _parameter_values(

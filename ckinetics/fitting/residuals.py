@@ -97,9 +97,9 @@ def _error_model(model: Model, output: str, kind: str | None, *, several: bool) 
         raise InputError(f"residual is '{kind}'{suggestion(kind, KINDS)}: use one of {', '.join(KINDS)}")
     form = KINDS[kind][1]
     wide = (1e-300, 1e300)
-    own = f"_{output}" if several else ""
-    a = ErrorParameter(f"a{own}", 0.5 if kind == "additive on log" else 1.0, (1e-6, 1e3) if KINDS[kind][0] else wide)
-    b = ErrorParameter(f"b{own}", 0.3, (1e-12, 1e6))
+    a_name, b_name = (_free_name(letter, output, model, several=several) for letter in ("a", "b"))
+    a = ErrorParameter(a_name, 0.5 if kind == "additive on log" else 1.0, (1e-6, 1e3) if KINDS[kind][0] else wide)
+    b = ErrorParameter(b_name, 0.3, (1e-12, 1e6))
     if stated is not None and stated.kind == kind:
         if form != PROPORTIONAL:
             a = ErrorParameter(stated.parameter, stated.value, stated.bounds)
@@ -125,6 +125,14 @@ def without_scatter(models: list[ErrorModel], n_curve: int, at_lower: np.ndarray
         out |= at_lower[:, place:behind].all(axis=1) & met
         place = behind
     return out
+
+
+def _free_name(letter: str, output: str, model: Model, *, several: bool) -> str:
+    """Return a name that no parameter of the curve has, and with several outputs no other output's error."""
+    name = f"{letter}_{output}" if several or letter in model.parameters else letter
+    while name in model.parameters:
+        name += "_"
+    return name
 
 
 def compiled_errors(models: list[ErrorModel], n_curve: int) -> np.ndarray:

@@ -29,11 +29,11 @@ def result_tree(fitted: Fitted, attrs: dict[str, Any]) -> xr.DataTree:
     replicates = bootstrap(fitted) if fitted.bootstrap else None
     groups = {
         "/": _root(fitted),
-        "/estimates": _estimates(fitted, profiles, None if replicates is None else replicates.u),
+        "/estimates": _estimates(fitted, profiles, replicates),
         "/identifiability": _identifiability(fitted),
         "/predictions": _predictions(fitted),
         "/curves": _curves(fitted),
-        "/derived": derived_quantities(fitted, None if replicates is None else replicates.u),
+        "/derived": derived_quantities(fitted, replicates),
     }
     if profiles is not None:
         groups["/profiles"] = _profiles(fitted, profiles)
@@ -51,7 +51,8 @@ def _root(fitted: Fitted) -> xr.Dataset:
         return "patient", values.astype(np.float64), {"long_name": meaning, "units": "1"}
 
     words = [message(fitted, row) for row in range(len(fitted.codes))]
-    scale = "ln(level)" if fitted.problem.errors[0].on_log else "the level"
+    scales = dict.fromkeys("ln(level)" if error.on_log else "the level" for error in fitted.problem.errors)
+    scale = " or ".join(scales) + (", as each output's residual error is" if len(scales) > 1 else "")
     variables = {
         "minus2ll": ("patient", _minus2ll(fitted), {"long_name": f"−2 log-likelihood, density of {scale}"}),
         "n_samples": count(fitted.counts, "samples used"),
@@ -192,10 +193,12 @@ def _predictions(fitted: Fitted) -> xr.Dataset:
         for name, table in _prediction(fitted, at, samples).items():
             columns.setdefault(name, []).append(table)
     unit = {"units": fitted.series[0].unit} if len(fitted.series) == 1 else {}
-    log = fitted.problem.errors[0].on_log
-    residual = "ln(level) − ln(predicted)" if log else "level − predicted"
+    kinds = dict.fromkeys(
+        "ln(level) − ln(predicted)" if error.on_log else "level − predicted" for error in fitted.problem.errors
+    )
+    residual = " or ".join(kinds) + (", as each output's residual error is" if len(kinds) > 1 else "")
     meanings: dict[str, dict[str, Any]] = {
-        "time": {"long_name": "time since first infusion", "units": "day"},
+        "time": _time_attrs(fitted),
         "level": {"long_name": "level; NaN unless quantified", **unit},
         "status": flag(Status, "what is known of the level"),
         "lod": {"long_name": "limit of detection", **unit},
@@ -210,6 +213,14 @@ def _predictions(fitted: Fitted) -> xr.Dataset:
         {name: (*_by_output(fitted, tables, "sample"), meanings[name]) for name, tables in columns.items()},
         _output_coords(fitted),
     )
+
+
+def _time_attrs(fitted: Fitted) -> dict[str, str]:
+    """Say what the horizontal axis is: time, but of a curve without states what its file calls t."""
+    spec = fitted.problem.model.specification
+    if spec.states:
+        return {"long_name": "time since first infusion", "units": "day"}
+    return {"long_name": "t of the model file", "units": spec.time_unit}
 
 
 def _prediction(fitted: Fitted, at: int, samples: Samples) -> dict[str, np.ndarray]:
@@ -260,7 +271,7 @@ def _curves(fitted: Fitted) -> xr.Dataset:
             "time": (
                 ("patient", "point"),
                 grid / factor,
-                {"long_name": "time since first infusion", "units": "day"},
+                _time_attrs(fitted),
             ),
             "predicted": (*_by_output(fitted, list(predicted), "point"), {"long_name": "predicted level", **unit}),
         },

@@ -272,6 +272,8 @@ def last_digits(task, u, value, margin):
 def polish(task, u, value, decrement, margin, hessian):
     """Take Newton's steps with the exact curvature to the last digits, in place; return value and decrement.
 
+    `hessian` is filled with the curvature where the search ends.
+
     Damped steps with expected information come near a minimum at the pace of the residuals' size; these are quadratic.
     Coordinates without room to difference (held, at a bound, at a kink) stay.
     """
@@ -280,8 +282,8 @@ def polish(task, u, value, decrement, margin, hessian):
     matrix, right, index = np.empty((size, size)), np.empty(size), np.empty(size, np.int64)
     trial = u.copy()
     before = np.inf
+    curvature(task, u, margin, hessian)
     for _ in range(12):
-        curvature(task, u, margin, hessian)
         evaluate(task, u, False, u, u, gradient, unused)
         n = 0
         for k in range(size):
@@ -310,6 +312,7 @@ def polish(task, u, value, decrement, margin, hessian):
             u[k] = trial[k]
         value, before = min(value, new), gain
         decrement = min(decrement, gain)
+        curvature(task, u, margin, hessian)
     return value, decrement
 
 
@@ -351,7 +354,6 @@ def fit_patients(
         value = last_digits(task, best, value, margin)
         value, decrement = polish(task, best, value, decrement, margin, hessians[patient])
         margins(task, best, scale[LOWER], scale[UPPER], switches, margin, kinks[patient])
-        curvature(task, best, margin, hessians[patient])
         for m in range(n_starts):
             agreeing[patient] += found[m] <= value + SAME
         values[patient], decrements[patient] = value, decrement

@@ -31,6 +31,10 @@ class Events:
     inputs: np.ndarray
     values: np.ndarray
 
+    def of_patients(self, rows: np.ndarray | slice) -> Events:
+        """Return the events of some patients, in the order of `rows`."""
+        return Events(*self.arrays(rows))
+
     def arrays(self, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the three arrays for some patients."""
         return self.times[rows], self.inputs[rows], self.values[rows]

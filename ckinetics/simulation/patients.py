@@ -181,7 +181,7 @@ def _solve(
     assert plan.events is not None
     events = _event_rows(plan.events, first, last)
     if len(events.times) != last - first:
-        events = Events(*(np.repeat(array, last - first, axis=0) for array in events.arrays(slice(None))))
+        events = events.of_patients(np.zeros(last - first, np.int64))
     found = solve(plan.model, times, theta, outputs=names, events=events, method=plan.method, rtol=plan.rtol)
     codes[:] = np.where(codes == 0, found.codes, codes)
     for at, name in enumerate(names):
@@ -193,4 +193,4 @@ def _rows(array: np.ndarray, first: int, last: int) -> np.ndarray:
 
 
 def _event_rows(events: Events, first: int, last: int) -> Events:
-    return events if len(events.times) == 1 else Events(*events.arrays(slice(first, last)))
+    return events if len(events.times) == 1 else events.of_patients(slice(first, last))

@@ -19,7 +19,7 @@ from ..errors import CkineticsError, InputError
 from ..fitting import compare, fit
 from ..fitting.comparison import FAILURES
 from ..fitting.criteria import CRITERIA
-from ..fitting.residuals import KINDS
+from ..fitting.residuals import FIELD_DEFAULT, KINDS
 from ..fitting.samples import CENSORING
 from ..fitting.uncertainty import INTERVALS
 from ..jobs import (
@@ -43,7 +43,6 @@ from .readings import Kept
 
 Progress = Callable[[str, int, int, str], None]
 FITS, COMPARISONS = "fits", "comparisons"
-_FIELD_DEFAULT = "additive on log"
 # What may go wrong with one fit; anything else is a fault of the program, and stops it.
 _OF_A_FIT = (CkineticsError, ArithmeticError, ValueError)
 
@@ -96,9 +95,10 @@ def compare_folder(
         Names, or paths of model files.
     out : str or Path
         Folder of the results: ``comparison.csv`` (a row a cohort, model and patient, and sums) and ``comparison.xlsx``,
-        ``comparison.html``, ``fits/`` and ``comparisons/`` for `ckinetics.load`, ``run.json`` and the hash-chained
-        ``record.jsonl``. In the folder of an earlier run, fits of unchanged data, models, settings and versions are
-        used again, also where that run was killed.
+        ``comparison.html``, ``estimates.csv`` and ``derived.csv`` (a row a cohort, model, patient and parameter or
+        quantity, with intervals), ``fits/`` and ``comparisons/`` for `ckinetics.load`, ``run.json`` and the
+        hash-chained ``record.jsonl``. In the folder of an earlier run, fits of unchanged data, models, settings and
+        versions are used again, also where that run was killed.
     criterion, failures : str
         As in `ckinetics.compare`.
     residual : str, optional
@@ -234,6 +234,7 @@ class _Comparing:
         self.run, self.record, self.settings, self.reading = run, record, settings, reading
         self.threads, self.force, self.tell = threads, force, tell
         self.kept = Kept(run.out, record.verify())
+        self.fits: list[tuple[str, str, xr.DataTree]] = []  # cohort, model, fit
         self.results: list[Any] = []
         self.failed_pairs: list[dict[str, str]] = []
 
@@ -253,6 +254,7 @@ class _Comparing:
                 found = self._fit(file, data, model)
                 if found is not None:
                     fits[model.name] = found
+                    self.fits.append((file.name, model.name, found))
             if not fits:
                 continue
             try:
@@ -287,16 +289,9 @@ class _Comparing:
                 continue
             loaded[model.name] = model
             self._verdict(name, "model", OK, digest=model.hash)
-            if self._residual(model) is not None and self.settings["residual"] is None:
-                self.say(f"the file of '{model.name}' states no residual error: '{_FIELD_DEFAULT}' is taken")
+            if not model.fitted_output and self.settings["residual"] is None:
+                self.say(f"the file of '{model.name}' states no residual error: '{FIELD_DEFAULT}' is taken")
         return list(loaded.values())
-
-    def _residual(self, model: Model) -> str | None:
-        """Return the residual error to ask for; None for that of the file."""
-        given = self.settings["residual"]
-        if given is not None:
-            return str(given)
-        return None if model.fitted_output else _FIELD_DEFAULT
 
     def _cohort(self, file: CohortFile) -> xr.DataTree | None:
         digest = ""
@@ -311,8 +306,8 @@ class _Comparing:
 
     def _fit(self, file: CohortFile, data: xr.DataTree, model: Model) -> xr.DataTree | None:
         """Return a fit, kept from before where nothing that it depends on has changed."""
-        options = {**self.settings, "residual": self._residual(model)}
-        key = resume_key("fit", inputs={"cohort": content_hash(data), "model": model.hash}, settings=options)
+        inputs = {"cohort": content_hash(data), "model": model.hash}
+        key = resume_key("fit", inputs=inputs, settings=self.settings)
         name = file_name(FITS, file.name, model.name)
         kept = None if self.force else self.kept.find(name, key)
         if kept is not None:
@@ -320,7 +315,7 @@ class _Comparing:
             self.run.outputs[name] = kept
             return load(kept)
         try:
-            found = fit(data, model, **options, threads=self.threads)
+            found = fit(data, model, **self.settings, threads=self.threads)
         except _OF_A_FIT as err:
             self.run.counts["failed"] += 1
             self.failed_pairs.append({"cohort": file.name, "model": model.name, "reason": str(err)})
@@ -339,6 +334,7 @@ class _Comparing:
         """Write tables and the page, from what there is."""
         from ..reporting.batch_tables import write_csv
         from ..reporting.comparison_page import comparison_page, comparison_sheets, joined_rows, joined_summary
+        from ..reporting.fit_tables import rows_of_fits
         from ..reporting.workbook import write_workbook
 
         self.tell("writing", 0, 1, "")
@@ -348,6 +344,10 @@ class _Comparing:
         with atomic_path(self.run.out / "comparison.csv") as part:
             write_csv(part, rows)
         self._output("comparison.csv")
+        for name, group in (("estimates.csv", "estimates"), ("derived.csv", "derived")):
+            with atomic_path(self.run.out / name) as part:
+                write_csv(part, rows_of_fits(self.fits, group))
+            self._output(name)
         with atomic_path(self.run.out / "comparison.xlsx") as part:
             sheets = comparison_sheets(self.run.table, rows, verdicts, self.run.messages)
             write_workbook(part, sheets, title=title)

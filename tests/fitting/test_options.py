@@ -288,6 +288,7 @@ def test_quantities_of_the_curve_equal_those_of_the_file():
         ({"initial": {"Tmax": -1.0}}, "initial holds Tmax at -1, outside its bounds"),
         ({"initial": {"tmax": 9.0}}, "initial names 'tmax'"),
         ({"bootstrap": -1}, "bootstrap"),
+        ({"bootstrap": 10, "censoring": "M5"}, "censoring is 'M5': use 'M3'"),
         ({"outputs": {"lvl": ""}}, "has no output 'lvl'"),
         ({"outputs": {"level": ""}, "matrix": "blood"}, "give matrix= or outputs=, not both"),
         ({"inputs": {"dose": [(0, 1)]}}, "dose"),

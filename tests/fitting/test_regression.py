@@ -79,3 +79,11 @@ def test_wrong_points(x, y, words):
 def test_names_are_one_a_curve():
     with pytest.raises(InputError, match="1 names for 2 curves"):
         points_from_arrays([1, 2], [[1, 2], [3, 4]], names=["a"])
+
+
+def test_the_axis_of_a_curve_is_not_called_time():
+    model = curve_model("line", "b1*t + b2", {"b1": 1.0, "b2": 0.0})
+    found = fit(points_from_arrays(X, 2.0 * X + np.sin(X)), model, starts=1)
+    for group in ("curves", "predictions"):
+        assert found[group]["time"].attrs == {"long_name": "t of the model file", "units": "1"}
+    assert found["minus2ll"].attrs["long_name"] == "−2 log-likelihood, density of the level"

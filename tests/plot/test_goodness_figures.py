@@ -215,7 +215,9 @@ def test_a_fit_of_nothing_is_said_so(figure):
 @pytest.mark.parametrize("figure", FIGURES)
 def test_all_below_the_limit_is_drawn_as_intervals(figure):
     levels = np.full(len(LEVELS), np.nan)
-    drawn(figure(made_fit(levels=levels), ax=axes()))
+    ax = drawn(figure(made_fit(levels=levels), ax=axes()))
+    assert not [line for line in named(ax, "quantified") if len(line.get_xdata())]
+    assert ax.lines or ax.collections
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -252,7 +254,8 @@ def test_an_unknown_axis_is_refused(figure):
 
 def test_a_model_named_with_dollars_is_no_mathematics():
     for figure in FIGURES:
-        drawn(figure(made_fit(model=r"a $\frac{$"), ax=axes()))
+        ax = drawn(figure(made_fit(model=r"a $\frac{$"), ax=axes()))
+        assert r"a \$\frac{\$" in ax.get_title(loc="left")
 
 
 # ---- profiles of the likelihood

@@ -120,6 +120,25 @@ def test_the_table_sums_over_cohorts(made):
     assert over_all["rank"].tolist() == [1.0, 2.0]
 
 
+def test_estimates_and_what_follows_are_tables_too(made):
+    _, out, run = made
+    own = load(next(path for name, path in run.outputs.items() if name.startswith("fits/arm_b--stein2019-")))
+    for name, group, thing, value in (
+        ("estimates.csv", "estimates", "parameter", "estimate"),
+        ("derived.csv", "derived", "quantity", "value"),
+    ):
+        assert name in run.outputs
+        table = pd.read_csv(out / name, dtype={"patient": str})
+        assert set(table["cohort"]) == {"arm_a", "arm_b"}
+        assert table["interval"].str.contains("quantile of t").all()
+        part = table[(table["cohort"] == "arm_b") & (table["model"] == "stein2019")].set_index(["patient", thing])
+        for key, limits in own[group].to_dataset()[[value, "lower", "upper"]].to_dataframe().iterrows():
+            told = part.loc[key]
+            for column in (value, "lower", "upper"):
+                assert told[column] == pytest.approx(limits[column], rel=1e-9, nan_ok=True)
+        assert set(table["estimable"].dropna()) <= {"yes", "no"}
+
+
 def test_the_page_and_the_workbook_have_everything(made):
     _, out, run = made
     page = (out / "comparison.html").read_text(encoding="utf-8")
@@ -434,8 +453,9 @@ def test_a_model_that_asks_for_a_residual_error_gets_the_one_named(copied, monke
     assert set(asked) == {(name, "proportional") for name in MODELS}
     assert not [message for message in run.messages if "states no residual error" in message]
     asked.clear()
-    compare_folder(study, out=out, **QUICK, force=True)
-    assert set(asked) == {("stein2019", None), ("ogasawara2021_lag", "additive on log")}
+    run = compare_folder(study, out=out, **QUICK, force=True)
+    assert set(asked) == {(name, None) for name in MODELS}  # each file's own, and the field's usual where it has none
+    assert [message for message in run.messages if "states no residual error" in message]
 
 
 def test_results_of_an_earlier_run_are_told_from_those_of_this_one(copied):
