@@ -27,7 +27,7 @@ from .residuals import error_models, without_scatter
 from .results import result_tree
 from .samples import ASSAY_ERRORS, CENSORING, Samples, gather_samples, only, pack
 from .starts import estimation_scale, starting_points
-from .uncertainty import INTERVALS, covariance
+from .uncertainty import INTERVALS, covariances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -398,13 +398,14 @@ def _report_as_named(problem: Problem, data: Any, events: Events | None, found: 
     model, scale = problem.model, problem.scale
     if not model.specification.equivalent:
         return
-    size = scale.n_curve
+    equivalent, size = model.compiled.equivalent, scale.n_curve
     points = found.u[:, np.newaxis, :].copy()
     again = np.zeros(len(points), dtype=bool)
+    naturals = scale.to_natural(found.u)
     for row in np.flatnonzero(np.isfinite(found.value)):
-        natural = scale.to_natural(found.u[row])
+        natural = naturals[row]
         other = natural.copy()
-        if not model.compiled.equivalent(natural[:size], other[:size]):
+        if not equivalent(natural[:size], other[:size]):
             continue
         # Where the other form lies on a bound or beyond, the fit from there shows whether it is as good.
         u = np.clip(scale.to_estimation(other), scale.lower, scale.upper)
@@ -423,14 +424,9 @@ def _covariances(
 ) -> np.ndarray:
     """Return covariances on the estimation scale, NaN where there is none."""
     scale = problem.scale
-    out = np.full(found.hessian.shape, np.nan)
-    unitless = scale.transform != 0
-    inside = scale.free & ~at_lower & ~at_upper
+    free = scale.free & ~at_lower & ~at_upper
+    free[:, problem.switches] &= np.isnan(found.kinks)
     # Without residual error the curve goes through all points, and curvature is no measure of doubt.
     exact = without_scatter(problem.errors, scale.n_curve, at_lower, data)
-    for row in np.flatnonzero(codes <= Convergence.at_bound):
-        if np.isfinite(found.value[row]) and not exact[row]:
-            free = inside[row].copy()
-            free[problem.switches] &= np.isnan(found.kinks[row])
-            out[row] = covariance(found.hessian[row], free, unitless, exact=problem.exact)
-    return out
+    free[~((codes <= Convergence.at_bound) & np.isfinite(found.value) & ~exact)] = False
+    return covariances(found.hessian, free, scale.transform != NONE, exact=problem.exact)

@@ -15,42 +15,58 @@ _NOT_FITTED = {
     "cannot be integrated): give initial={...}, or fix a parameter",
     Convergence.not_converged: "not converged: the estimates are where the search stopped; try more starts, or fix a "
     "parameter",
+    Convergence.flat: "the search stopped where the likelihood does not depend on a parameter, so the estimates cannot "
+    "be trusted: try more starts or another initial={...}",
 }
 
 
-def message(fitted: Fitted, row: int) -> str:
-    """Return what is to be said of a patient's fit."""
+def messages(fitted: Fitted) -> list[str]:
+    """Return what is to be said of each patient's fit."""
+    lacking, doubtful = _without_counting(fitted), _doubtful(fitted)
+    unused = [s.count("unused") for s in fitted.series]
+    out = []
+    for row in range(len(fitted.codes)):
+        parts = _code_in_words(fitted, row)
+        if doubtful[row]:
+            parts += _doubts(fitted, row)
+        if lacking[row]:
+            one = lacking[row] == 1
+            parts.append(
+                f"{lacking[row]} sample{'' if one else 's'} without lod {'has' if one else 'have'} no counting error"
+            )
+        for name, samples, count in zip(fitted.problem.outputs, fitted.series, unused, strict=True):
+            if count[row]:
+                parts.append(f"{name}: " * (len(unused) > 1) + samples.unused_in_words(row))
+        out.append("; ".join(parts))
+    return out
+
+
+def _code_in_words(fitted: Fitted, row: int) -> list[str]:
     code, scale = Convergence(int(fitted.codes[row])), fitted.problem.scale
     if code == Convergence.too_few_samples:
         n, prior = int(fitted.counts[row]), fitted.problem.prior
-        parts = [
+        return [
             f"{n} usable sample{'' if n == 1 else 's'} cannot determine {scale.free.sum()} parameters"
             f"{', even with the prior' if prior else ''}: fix some with fixed={{...}}"
             f"{'' if prior else ', or use prior=' + chr(34) + 'file' + chr(34)}"
         ]
-    elif code == Convergence.flat:
-        parts = [
-            "the search stopped where the likelihood does not depend on a parameter, so the estimates cannot be "
-            "trusted: try more starts or another initial={...}"
-        ]
-    elif code in _NOT_FITTED:
-        parts = [_NOT_FITTED[code]]
-    else:
-        parts = ["converged", *_doubts(fitted, row)]
-    parts += _without_counting(fitted, row)
-    words = [s.unused_in_words(row) for s in fitted.series]
-    if len(words) > 1:
-        words = [f"{name}: {text}" for name, text in zip(fitted.problem.outputs, words, strict=True) if text]
-    return "; ".join([*parts, *(text for text in words if text)])
+    return [_NOT_FITTED.get(code, "converged")]
 
 
-def _without_counting(fitted: Fitted, row: int) -> list[str]:
-    """Say how many samples have no counting error where others have one, for want of a limit of detection."""
+def _without_counting(fitted: Fitted) -> np.ndarray:
+    """Return how many samples of each patient have no counting error where others have one, for want of a LOD."""
     noise = fitted.data.values[:, NOISE]
-    lacking = int((noise[row, : fitted.data.counts[row, N_SAMPLES]] == 0).sum()) if (noise > 0).any() else 0
-    one = lacking == 1
-    said = f"{lacking} sample{'' if one else 's'} without lod {'has' if one else 'have'} no counting error"
-    return [said] if lacking else []
+    if not (noise > 0).any():
+        return np.zeros(len(noise), dtype=np.int64)
+    real = np.arange(noise.shape[1]) < fitted.data.counts[:, N_SAMPLES, None]
+    return np.asarray((real & (noise == 0)).sum(axis=1))
+
+
+def _doubtful(fitted: Fitted) -> np.ndarray:
+    """Return of which converged fits something is on a kink, at a bound, or not determined."""
+    odd = np.isfinite(fitted.found.kinks).any(axis=1) | (fitted.at_lower | fitted.at_upper).any(axis=1)
+    odd |= fitted.through_samples | np.isnan(fitted.se_log[:, fitted.problem.scale.free]).any(axis=1)
+    return np.asarray(odd & ~np.isin(fitted.codes, [*_NOT_FITTED, Convergence.too_few_samples]))
 
 
 def _doubts(fitted: Fitted, row: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -89,7 +90,7 @@ class Problem:
         """Whether curves come from a closed form."""
         return self.method == "closed_form"
 
-    @property
+    @functools.cached_property
     def switches(self) -> np.ndarray:
         """Places of the parameters that end a phase."""
         return np.array([self.scale.names.index(name) for name in self.model.symbolic.switches], dtype=np.int64)

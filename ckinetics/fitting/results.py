@@ -13,7 +13,7 @@ from .bootstrap import boot_variables, bootstrap
 from .codes import Convergence, flag
 from .derived import derived_quantities
 from .fitted import Fitted
-from .messages import message
+from .messages import messages
 from .problem import time_factor
 from .profiles import ProfileLikelihood, profile_likelihood
 from .samples import PADDING, USED, Samples
@@ -50,7 +50,6 @@ def _root(fitted: Fitted) -> xr.Dataset:
     def count(values: np.ndarray, meaning: str) -> tuple[Any, ...]:
         return "patient", values.astype(np.float64), {"long_name": meaning, "units": "1"}
 
-    words = [message(fitted, row) for row in range(len(fitted.codes))]
     scales = dict.fromkeys("ln(level)" if error.on_log else "the level" for error in fitted.problem.errors)
     scale = " or ".join(scales) + (", as each output's residual error is" if len(scales) > 1 else "")
     variables = {
@@ -61,7 +60,7 @@ def _root(fitted: Fitted) -> xr.Dataset:
         "n_unused": count(fitted.count("unused"), "samples not used; the reasons are in message"),
         "starts_agreeing": count(fitted.found.agreeing, "starts that ended within 0.1 of minus2ll"),
         "convergence": ("patient", fitted.codes.astype(np.int8), flag(Convergence, "how the fit ended")),
-        "message": ("patient", np.array(words, dtype=object), {"long_name": "the fit in words"}),
+        "message": ("patient", np.array(messages(fitted), dtype=object), {"long_name": "the fit in words"}),
     }
     if fitted.problem.prior:
         meaning = {"long_name": "minus2ll plus −2 ln(prior density), apart from a constant: what was minimised"}
@@ -136,11 +135,10 @@ def _identifiability(fitted: Fitted) -> xr.Dataset:
     size = len(scale.names)
     correlation = fitted.covariance / (fitted.se_log[:, :, None] * fitted.se_log[:, None, :])
     values, vectors = np.full((len(fitted.codes), size), np.nan), np.full((len(fitted.codes), size, size), np.nan)
-    for row in np.flatnonzero(fitted.codes <= Convergence.at_bound):
-        index, _, found, directions = scaled_information(fitted.found.hessian[row], scale.free)
-        values[row, : len(found)] = found
-        for at in range(len(found)):
-            vectors[row, at, index] = directions[:, at]
+    free = scale.free & (fitted.codes <= Convergence.at_bound)[:, None]
+    for rows, index, _, found, directions in scaled_information(fitted.found.hessian, free):
+        values[rows, : len(index)] = found
+        vectors[np.ix_(rows, np.arange(len(index)), index)] = np.swapaxes(directions, 1, 2)
     names = np.array(scale.names, dtype=object)
     return xr.Dataset(
         {

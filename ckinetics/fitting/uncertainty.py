@@ -1,6 +1,8 @@
-"""Covariances and intervals of one patient's estimates, and which estimates the data do not determine."""
+"""Covariances and intervals of estimates, and which estimates the data do not determine."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,57 +19,64 @@ _SINGULAR = {True: 1e-11, False: 1e-7}
 _LOADING = 0.01
 
 
-def covariance(hessian: np.ndarray, free: np.ndarray, unitless: np.ndarray, *, exact: bool = True) -> np.ndarray:
-    """Return the covariance on the estimation scale from the Hessian of −log-likelihood.
+def covariances(hessians: np.ndarray, free: np.ndarray, unitless: np.ndarray, *, exact: bool = True) -> np.ndarray:
+    """Return covariances on the estimation scale from Hessians of −log-likelihood.
 
     Parameters
     ----------
-    hessian : ndarray (parameter, parameter)
+    hessians : ndarray (patient, parameter, parameter)
         Observed information; rows of parameters that are not `free` are not looked at.
-    free : ndarray of bool
+    free : ndarray of bool (patient, parameter)
         Parameters that were estimated and lie inside their bounds and off a kink; the others are held.
-    unitless : ndarray of bool
+    unitless : ndarray of bool (parameter,)
         Parameters on a log or logit scale, where `LARGEST_SE` applies.
     exact : bool
         Whether curves come from a closed form; information from equations is known to fewer digits.
 
     Returns
     -------
-    ndarray (parameter, parameter)
+    ndarray (patient, parameter, parameter)
         Rows and columns are NaN where not free or not estimable: where the information is zero, or a parameter takes
         part in a direction along which it is (nearly) zero or negative.
     """
-    out = np.full(hessian.shape, np.nan)
-    index, scale, values, vectors = scaled_information(hessian, free)
-    if not len(index):
-        return out
-    known = values > _SINGULAR[exact]
-    half = scale[:, None] * vectors[:, known] / np.sqrt(values[known])
-    found = half @ half.T
-    # The directions that the data say nothing of take every parameter that has a share in them with them. They
-    # alone are left out: what the data do say of those parameters still widens the errors of the others.
-    lost = (np.abs(vectors[:, ~known]) > _LOADING).any(axis=1)
-    lost |= unitless[index] & (np.sqrt(np.diag(found)) > LARGEST_SE)
-    found[lost], found[:, lost] = np.nan, np.nan
-    out[np.ix_(index, index)] = found
+    out = np.full(hessians.shape, np.nan)
+    for rows, index, scale, values, vectors in scaled_information(hessians, free):
+        known = values > _SINGULAR[exact]
+        with np.errstate(all="ignore"):
+            weights = np.where(known, 1.0 / np.sqrt(values), 0.0)
+        half = scale[:, :, None] * vectors * weights[:, None, :]
+        found = half @ np.swapaxes(half, 1, 2)
+        # The directions that the data say nothing of take every parameter that has a share in them with them. They
+        # alone are left out: what the data do say of those parameters still widens the errors of the others.
+        lost = ((np.abs(vectors) > _LOADING) & ~known[:, None, :]).any(axis=2)
+        lost |= unitless[index] & (np.sqrt(np.diagonal(found, axis1=1, axis2=2)) > LARGEST_SE)
+        out[np.ix_(rows, index, index)] = np.where(lost[:, :, None] | lost[:, None, :], np.nan, found)
     return out
 
 
-def scaled_information(hessian: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the free parameters with information, 1/sqrt of each one's, and eigenvalues and vectors of the rest.
+def scaled_information(
+    hessians: np.ndarray, free: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield patients, free parameters with information, 1/sqrt of each one's, and eigenvalues and vectors of the rest.
 
-    The matrix whose eigenvalues are returned has a unit diagonal: an eigenvalue near 0 is a combination of parameters
-    that the data say nothing of, whatever their units.
+    Patients with information on the same parameters come together. The matrices whose eigenvalues are returned have a
+    unit diagonal: an eigenvalue near 0 is a combination of parameters that the data say nothing of, whatever their
+    units.
     """
-    index = np.flatnonzero(free & np.isfinite(np.diag(hessian)))
-    information = 0.5 * (hessian + hessian.T)
-    index = index[np.diag(information)[index] > 0]
-    block = information[np.ix_(index, index)]
-    if not len(index) or not np.isfinite(block).all():
-        return np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros((0, 0))
-    scale = 1.0 / np.sqrt(np.diag(block))
-    values, vectors = np.linalg.eigh(block * np.outer(scale, scale))
-    return index, scale, values, vectors
+    information = 0.5 * (hessians + np.swapaxes(hessians, 1, 2))
+    own = np.diagonal(information, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore"):
+        informed = free & np.isfinite(own) & (own > 0)
+    # A number that is missing between two parameters with information of their own leaves nothing to go by.
+    both = informed[:, :, None] & informed[:, None, :]
+    informed &= (np.isfinite(information) | ~both).all(axis=(1, 2))[:, None]
+    for pattern in np.unique(informed, axis=0):
+        rows, index = np.flatnonzero((informed == pattern).all(axis=1)), np.flatnonzero(pattern)
+        if not len(index):
+            continue
+        scale = 1.0 / np.sqrt(own[np.ix_(rows, index)])
+        block = information[np.ix_(rows, index, index)] * scale[:, :, None] * scale[:, None, :]
+        yield rows, index, scale, *np.linalg.eigh(block)
 
 
 def quantile(kind: str, confidence: float, n: np.ndarray, p: int) -> np.ndarray:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import call_curve, jit
-from .likelihood import QUANTIFIED, terms
+from .jit import call_curve, inner, jit, outlined
+from .likelihood import HALF_LOG_2PI, QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
 from .residual_forms import CONSTANT, PROPORTIONAL, TINY, deviation
 
@@ -48,27 +48,45 @@ class Data(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Arrays that an objective writes in: parameters and constants, curves, derivatives; rows of the chain rule."""
+    """Arrays that an objective writes in.
+
+    theta : parameters of the curve, then constants
+    out, grad : curves (output, time), and their derivatives (output, time, parameter)
+    level : curves on the scale of their errors (output, time)
+    chain : rows of the chain rule (3, parameter of u), see below
+    rows, weighted, sums : of `add_rows`: (sample, block, lane), (sample, parameter + 1), (parameter + 1, block, lane)
+    """
 
     theta: np.ndarray
     out: np.ndarray
+    level: np.ndarray
     grad: np.ndarray
     chain: np.ndarray
+    rows: np.ndarray
+    weighted: np.ndarray
+    sums: np.ndarray
 
 
 # Rows of `Work.chain`: d natural/d u, and derivatives by u of one prediction and of ln of its standard deviation.
 SLOPE, BY_F, BY_S = 0, 1, 2
+# Numbers that a processor takes at once: derivatives in `Work.rows` and `Work.sums` lie in blocks, the last filled up.
+BLOCK = 4
 
 
 @jit
 def work_space(scale, errors, data, n_curve):
     """Return arrays to write in, for one thread."""
     size, times, outputs = scale.shape[1], data.times.shape[1], errors.shape[1]
+    samples, blocks = data.marks.shape[2], (n_curve + BLOCK - 1) // BLOCK
     return Work(
         np.empty(n_curve + data.constants.shape[1]),
         np.empty(max(outputs * times, 1)),
+        np.empty(max(outputs * times, 1)),
         np.zeros(max(outputs * times * n_curve, 1)),
         np.empty((3, size)),
+        np.zeros((samples, blocks, BLOCK)),
+        np.zeros((samples, n_curve + 1)),
+        np.zeros((n_curve + 1, blocks, BLOCK)),
     )
 
 
@@ -78,9 +96,9 @@ def one_curve(curve, more, times, theta, out, grad):
     return call_curve(curve, len(times), times, theta, out, grad, more)
 
 
-@jit
-def predict(curve, more, scale, data, patient, u, work, n_curve):
-    """Fill out and grad with the curves of a patient; return whether they could be computed."""
+@outlined
+def predict(curve, more, scale, errors, data, patient, u, work, n_curve):
+    """Fill out, level and grad with the curves of a patient; return whether they could be computed."""
     for k in range(n_curve):
         work.theta[k] = to_natural(u[k], scale[TRANSFORM, k], scale[LOW, k], scale[HIGH, k])
     for k in range(data.constants.shape[1]):
@@ -89,10 +107,16 @@ def predict(curve, more, scale, data, patient, u, work, n_curve):
     n = data.counts[patient, N_TIMES]
     for i in range(len(work.out)):  # what a curve does not fill is no number, never that of the last one
         work.out[i] = np.nan
-    return call_curve(curve, n, data.times[patient], work.theta, work.out, work.grad, more) == 0
+    if call_curve(curve, n, data.times[patient], work.theta, work.out, work.grad, more) != 0:
+        return False
+    for output in range(errors.shape[1]):
+        for i in range(n):
+            f = work.out[output * n + i]
+            work.level[output * n + i] = math.log(max(f, TINY)) if errors[ON_LOG, output] else f
+    return True
 
 
-@jit
+@outlined
 def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, upper):
     """Set parameters of residual errors in u to their best values at the curves in `work`.
 
@@ -105,23 +129,27 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
         place_a, place_b = errors[PLACE_A, output], errors[PLACE_B, output]
         single = form in (CONSTANT, PROPORTIONAL)
         exact = single and scale[WEIGHT, max(place_a, place_b)] == 0.0
+        for i in range(data.counts[patient, N_SAMPLES]):
+            if data.marks[patient, OUTPUT, i] == output:
+                regular = data.marks[patient, KIND, i] == QUANTIFIED and not data.values[patient, NOISE, i] > 0.0
+                exact = exact and regular
+        if not (exact or (roughly and not on_log)):
+            continue
         count, plain, relative = 0, 0.0, 0.0
         for i in range(data.counts[patient, N_SAMPLES]):
-            if data.marks[patient, OUTPUT, i] != output:
+            regular = data.marks[patient, KIND, i] == QUANTIFIED and not data.values[patient, NOISE, i] > 0.0
+            if data.marks[patient, OUTPUT, i] != output or not regular:
                 continue
-            if data.marks[patient, KIND, i] != QUANTIFIED or data.values[patient, NOISE, i] > 0.0:
-                exact = False
-                continue
-            f = work.out[output * n + data.marks[patient, AT, i]]
-            level = f
-            if on_log:
-                level = math.log(max(f, TINY))
-            off = data.values[patient, Y, i] - level
+            place = output * n + data.marks[patient, AT, i]
+            y = data.values[patient, Y, i]
+            off = y - work.level[place]
             count += 1
             plain += off * off
-            # A start need not be exact, and a curve near 0 would ruin it.
-            relative += (off / (f if exact else max(abs(f), abs(data.values[patient, Y, i]), TINY))) ** 2
-        if count == 0 or not (exact or (roughly and not on_log)):
+            if place_b >= 0:
+                # A start need not be exact, and a curve near 0 would ruin it.
+                f = work.out[place]
+                relative += (off / (f if exact else max(abs(f), abs(y), TINY))) ** 2
+        if count == 0:
             continue
         share = 1.0 if single else 0.5
         for place, total in ((place_a, plain), (place_b, relative)):
@@ -130,7 +158,33 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
                 u[place] = min(max(size, lower[place]), upper[place])
 
 
-@jit
+@inner
+def add_rows(rows, weighted, sums, count, gradient, information):
+    """Add to gradient and information the products of the first rows with their weighted selves, and with their slope.
+
+    All rows are written before one is read: a processor waits for what it has only just written.
+    """
+    n, blocks = sums.shape[0], sums.shape[1]
+    for k in range(n):
+        for j in range(blocks):
+            for lane in range(BLOCK):
+                sums[k, j, lane] = 0.0
+    for i in range(count):
+        for j in range(blocks):
+            a, b, c, d = rows[i, j, 0], rows[i, j, 1], rows[i, j, 2], rows[i, j, 3]
+            for k in range(n):
+                weight = weighted[i, k]
+                sums[k, j, 0] += weight * a
+                sums[k, j, 1] += weight * b
+                sums[k, j, 2] += weight * c
+                sums[k, j, 3] += weight * d
+    for k in range(n - 1):
+        gradient[k] += sums[n - 1, k // BLOCK, k % BLOCK]
+        for j in range(k + 1):
+            information[k, j] += sums[k, j // BLOCK, j % BLOCK]
+
+
+@outlined
 def objective(
     curve, more, scale, errors, data, patient, u, work, n_curve, settle, lower, upper, gradient, information
 ):  # fmt: skip
@@ -143,28 +197,49 @@ def objective(
         gradient[k] = 0.0
         for j in range(size):
             information[k, j] = 0.0
-    if not predict(curve, more, scale, data, patient, u, work, n_curve):
+    if not predict(curve, more, scale, errors, data, patient, u, work, n_curve):
         return np.inf
     if settle:
         settle_errors(scale, errors, data, patient, u, work, n, False, lower, upper)
     for k in range(n_curve):
         work.chain[SLOPE, k] = natural_slope(work.theta[k], scale[TRANSFORM, k], scale[LOW, k], scale[HIGH, k])
-    total = 0.0
+    total, rows, last, form, on_log, place_a, place_b, a, b, precision = 0.0, 0, -1, 0, 0, 0, 0, 0.0, 0.0, 0.0
     for i in range(data.counts[patient, N_SAMPLES]):
-        output = data.marks[patient, OUTPUT, i]
+        output, kind, y = data.marks[patient, OUTPUT, i], data.marks[patient, KIND, i], data.values[patient, Y, i]
+        noise, rate = data.values[patient, NOISE, i], data.values[patient, RATE, i]
         place = output * n + data.marks[patient, AT, i]
         f = work.out[place]
-        on_log, place_a, place_b = errors[ON_LOG, output], errors[PLACE_A, output], errors[PLACE_B, output]
+        if output != last:
+            last, form, on_log = output, errors[FORM, output], errors[ON_LOG, output]
+            place_a, place_b = errors[PLACE_A, output], errors[PLACE_B, output]
+            a = math.exp(u[place_a]) if place_a >= 0 else 0.0
+            b = math.exp(u[place_b]) if place_b >= 0 else 0.0
+            precision = 1.0 / a
         if not abs(f) < np.inf or (on_log and f < 0.0):
             return np.inf
-        seen = f > TINY or not on_log
-        factor = 1.0
+        level, seen, factor = work.level[place], f > TINY or not on_log, 1.0
         if on_log:
             factor = 1.0 / f if seen else 0.0
-        a = math.exp(u[place_a]) if place_a >= 0 else 0.0
-        b = math.exp(u[place_b]) if place_b >= 0 else 0.0
-        s, by_a, by_b, slope = deviation(errors[FORM, output], a, b, f)
-        noise = data.values[patient, NOISE, i]
+        if form == CONSTANT and not noise > 0.0:
+            # The usual case, in a third of the time: the standard deviation is a parameter of its own.
+            if kind == QUANTIFIED:
+                z = (y - level) * precision
+                value, by_f, by_s = 0.5 * z * z + u[place_a] + HALF_LOG_2PI, -z * precision, 1.0 - z * z
+                ff, fs, ss = precision * precision, 0.0, 2.0
+            else:
+                value, by_f, by_s, ff, fs, ss = terms(kind, y, level, a, rate)
+            for k in range(n_curve):
+                moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] * factor if seen else 0.0
+                work.rows[rows, k // BLOCK, k % BLOCK] = moved
+                work.weighted[rows, k] = ff * moved
+                information[place_a, k] += fs * moved
+            work.weighted[rows, n_curve] = by_f
+            rows += 1
+            total += value
+            gradient[place_a] += by_s
+            information[place_a, place_a] += ss
+            continue
+        s, by_a, by_b, slope = deviation(form, a, b, f)
         if noise > 0.0 and seen:
             # Counting: the variance of a level grows with it, that of its ln falls.
             added = noise / f if on_log else noise * abs(f)
@@ -172,26 +247,8 @@ def objective(
             turn = 0.5 / f if f != 0.0 else 0.0
             slope = own * slope + (1.0 - own) * (-turn if on_log else turn)
             by_a, by_b, s = own * by_a, own * by_b, math.sqrt(s * s + added)
-        level = f
-        if on_log:
-            level = math.log(f) if seen else math.log(TINY)
-        value, by_f, by_s, ff, fs, ss = terms(
-            data.marks[patient, KIND, i], data.values[patient, Y, i], level, s, data.values[patient, RATE, i]
-        )
+        value, by_f, by_s, ff, fs, ss = terms(kind, y, level, s, rate)
         total += value
-        if errors[FORM, output] == CONSTANT and not noise > 0.0:
-            # The usual case, in half the time: the standard deviation is a parameter of its own.
-            for k in range(n_curve):
-                moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] * factor if seen else 0.0
-                work.chain[BY_F, k] = moved
-                gradient[k] += by_f * moved
-                information[place_a, k] += fs * moved
-                moved *= ff
-                for j in range(k + 1):
-                    information[k, j] += moved * work.chain[BY_F, j]
-            gradient[place_a] += by_s
-            information[place_a, place_a] += ss
-            continue
         for k in range(n_curve):
             moved = work.grad[place * n_curve + k] * work.chain[SLOPE, k] if seen else 0.0
             work.chain[BY_F, k] = moved * factor
@@ -209,6 +266,7 @@ def objective(
             along_s = fs * work.chain[BY_F, k] + ss * work.chain[BY_S, k]
             for j in range(k + 1):
                 information[k, j] += along_f * work.chain[BY_F, j] + along_s * work.chain[BY_S, j]
+    add_rows(work.rows, work.weighted, work.sums, rows, gradient, information)
     for k in range(size):
         if scale[WEIGHT, k] > 0.0 and scale[LOWER, k] < scale[UPPER, k]:
             off = u[k] - scale[MEAN, k]
@@ -223,15 +281,15 @@ def objective(
     return total if np.isfinite(total) else np.inf
 
 
-@jit
+@outlined
 def start_errors(curve, more, scale, errors, data, patient, u, work, n_curve):
     """Set parameters of residual errors in u to what the residuals at u say; see `settle_errors`."""
-    if predict(curve, more, scale, data, patient, u, work, n_curve):
+    if predict(curve, more, scale, errors, data, patient, u, work, n_curve):
         n = data.counts[patient, N_TIMES]
         settle_errors(scale, errors, data, patient, u, work, n, True, scale[LOWER], scale[UPPER])
 
 
-@jit
+@outlined
 def residual_rows(scale, errors, data, patient, u, work, n_curve, index, rows, right):
     """Fill residuals and their derivatives by the parameters in `index`, from the curves in `work`; both over the SD.
 

@@ -22,7 +22,7 @@ from .fit_objective import (
     start_errors,
     work_space,
 )
-from .jit import jit
+from .jit import jit, outlined
 from .optimise import (
     NONE,
     damped_step,
@@ -44,7 +44,7 @@ ROUGH = 1e-4
 LONGER = 10
 
 
-@jit
+@outlined
 def evaluate(task, u, settle, lower, upper, gradient, information):
     """Return the objective of a task at u."""
     curve, more, scale, errors, data, patient, work, n_curve = task
@@ -53,7 +53,7 @@ def evaluate(task, u, settle, lower, upper, gradient, information):
     )
 
 
-@jit
+@outlined
 def natural_size(transform, x):
     """Return the unit in which a coordinate's steps are judged: without a transform it has its natural size."""
     return abs(x) if transform == NONE and x != 0.0 else 1.0

@@ -18,7 +18,7 @@ ABOVE = 1
 NOT_DETECTED = 2
 DETECTED_BELOW = 3
 
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _SQRT_HALF = math.sqrt(0.5)
 # Below this the complementary error function nears underflow and the asymptotic series is exact.
 _TAIL = -20.0
@@ -47,7 +47,7 @@ def log_normal_cdf(z: float) -> float:
     -804.608442
     """
     if z < _TAIL:
-        return -0.5 * z * z - _HALF_LOG_2PI - math.log(-z) + math.log(_tail_series(z))
+        return -0.5 * z * z - HALF_LOG_2PI - math.log(-z) + math.log(_tail_series(z))
     if z > 5.0:
         return math.log1p(-0.5 * math.erfc(z * _SQRT_HALF))
     return math.log(0.5 * math.erfc(-z * _SQRT_HALF))
@@ -60,7 +60,7 @@ def inverse_mills(z: float) -> float:
         return -z / _tail_series(z)
     if z > 38.0:  # the density underflows
         return 0.0
-    return math.exp(-0.5 * z * z - _HALF_LOG_2PI) / (0.5 * math.erfc(-z * _SQRT_HALF))
+    return math.exp(-0.5 * z * z - HALF_LOG_2PI) / (0.5 * math.erfc(-z * _SQRT_HALF))
 
 
 @jit
@@ -88,20 +88,24 @@ def terms(kind: int, y: float, f: float, s: float, rate: float) -> tuple[float, 
     """
     z = (y - f) / s
     if kind == QUANTIFIED:
-        return 0.5 * z * z + math.log(s) + _HALF_LOG_2PI, -z / s, 1.0 - z * z, 1.0 / (s * s), 0.0, 2.0
+        return 0.5 * z * z + math.log(s) + HALF_LOG_2PI, -z / s, 1.0 - z * z, 1.0 / (s * s), 0.0, 2.0
     if kind == NOT_DETECTED:
         return _not_detected(f, s, rate)
     if kind == DETECTED_BELOW:
         return _detected_below(y, f, s, rate)
     sign = 1.0 if kind == BELOW else -1.0
     x = sign * z
-    mills = inverse_mills(x)
+    if _TAIL <= x <= 5.0:  # the usual case: the same function once, not twice
+        cdf = 0.5 * math.erfc(-x * _SQRT_HALF)
+        log_cdf, mills = math.log(cdf), math.exp(-0.5 * x * x - HALF_LOG_2PI) / cdf
+    else:
+        log_cdf, mills = log_normal_cdf(x), inverse_mills(x)
     # z² · weight stays finite: the weight tends to 1 where the prediction contradicts the limit, else to 0.
     weight = mills * (mills + x)
     if weight < 0.0:  # rounding, far in the lower tail
         weight = 0.0
     return (
-        -log_normal_cdf(x),
+        -log_cdf,
         sign * mills / s,
         mills * x,
         weight / (s * s),
@@ -141,7 +145,7 @@ def _not_detected(f: float, s: float, rate: float) -> tuple[float, float, float,
         p += part
         by_f -= part * copies
         by_s -= part * copies * s * e
-    return _scores(p, top + math.log(p * 9.0 * width) - _HALF_LOG_2PI, by_f / p, by_s / p)
+    return _scores(p, top + math.log(p * 9.0 * width) - HALF_LOG_2PI, by_f / p, by_s / p)
 
 
 @jit
@@ -165,4 +169,4 @@ def _detected_below(y: float, f: float, s: float, rate: float) -> tuple[float, f
     by_s -= edge * z
     if not p > 0.0:
         return _scores(0.0, 0.0, 0.0, 0.0)
-    return _scores(p, top + math.log(p) - _HALF_LOG_2PI, by_f / p, by_s / p)
+    return _scores(p, top + math.log(p) - HALF_LOG_2PI, by_f / p, by_s / p)

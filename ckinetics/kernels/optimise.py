@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .jit import jit
+from .jit import jit, outlined
 
 NONE = 0
 LOG = 1
@@ -124,7 +124,7 @@ def solve_least_squares(a: np.ndarray, b: np.ndarray, n: int) -> bool:
     return True
 
 
-@jit
+@outlined
 def damped_step(
     gradient: np.ndarray,
     information: np.ndarray,

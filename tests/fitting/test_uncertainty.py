@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ckinetics.fitting.uncertainty import covariance, quantile
+from ckinetics.fitting.uncertainty import covariances, quantile
 
 ALL = np.ones(3, dtype=bool)
 
 
 def standard_errors(hessian, free, unitless):
-    return np.sqrt(np.diag(covariance(hessian, free, unitless)))
+    return np.sqrt(np.diag(covariances(hessian[None], free[None], unitless)[0]))
 
 
 def test_inverse_of_the_information():

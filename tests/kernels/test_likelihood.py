@@ -7,7 +7,9 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from kernel_calls import from_python
 
+from ckinetics.kernels import optimise
 from ckinetics.kernels.likelihood import (
     ABOVE,
     BELOW,
@@ -21,7 +23,6 @@ from ckinetics.kernels.likelihood import (
 from ckinetics.kernels.optimise import (
     LOG,
     NONE,
-    damped_step,
     natural_slope,
     solve_least_squares,
     solve_positive_definite,
@@ -29,6 +30,7 @@ from ckinetics.kernels.optimise import (
     to_natural,
 )
 
+damped_step = from_python(optimise.damped_step)
 mpmath.mp.dps = 50
 POINTS = [-1e4, -300.0, -40.0, -20.01, -20.0, -19.99, -8.0, -1.0, 0.0, 0.7, 4.99, 5.01, 9.0]
 
