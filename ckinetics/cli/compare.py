@@ -36,6 +36,8 @@ def compare(
     unit: options.Unit = None,
     time_unit: options.TimeUnit = None,
     lloq: options.Lloq = None,
+    inputs: options.Inputs = None,
+    output: options.Output = None,
     title: options.Title = None,
     figures: options.Figures = True,
     force: options.Force = False,
@@ -50,7 +52,8 @@ def compare(
     given = {
         "criterion": criterion, "failures": failures, "residual": residual, "censoring": censoring,
         "interval": interval, "starts": starts, "seed": seed, "threads": threads, "matrix": matrix, "unit": unit,
-        "time_unit": time_unit, "lloq": lloq, "title": title, "figures": figures, "force": force,
+        "time_unit": time_unit, "lloq": lloq, "inputs": inputs, "outputs": output, "title": title, "figures": figures,
+        "force": force,
     }  # fmt: skip
     run = run_folder(study, [name.strip() for name in models.split(",") if name.strip()], out, given, quiet=quiet)
     if not quiet:
@@ -76,6 +79,7 @@ def run_folder(study: Path, models: list[str], out: Path, given: dict[str, Any],
     bar = Bar(shown=not quiet and sys.stderr.isatty())
     try:
         with bar:
+            given["outputs"] = options.outputs_by_name(given["outputs"])
             run = compare_folder(study, models=models, out=out, progress=bar.show, **given)
     except InputError as err:
         stop(err, 2)

@@ -24,6 +24,8 @@ def fit(
     unit: options.Unit = None,
     time_unit: options.TimeUnit = None,
     lloq: options.Lloq = None,
+    inputs: options.Inputs = None,
+    output: options.Output = None,
     title: options.Title = None,
     figures: options.Figures = True,
     force: options.Force = False,
@@ -37,8 +39,8 @@ def fit(
     """
     given = {
         "residual": residual, "censoring": censoring, "interval": interval, "starts": starts, "seed": seed,
-        "threads": threads, "matrix": matrix, "unit": unit, "time_unit": time_unit, "lloq": lloq, "title": title,
-        "figures": figures, "force": force,
+        "threads": threads, "matrix": matrix, "unit": unit, "time_unit": time_unit, "lloq": lloq, "inputs": inputs,
+        "outputs": output, "title": title, "figures": figures, "force": force,
     }  # fmt: skip
     run = run_folder(study, [model], out, given, quiet=quiet)
     if not quiet:

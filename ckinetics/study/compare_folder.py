@@ -38,6 +38,7 @@ from ..modeling.options import whole_number
 from ..modeling.suggestions import suggestion
 from ..provenance import content_hash, now, settings_json, sha256_file, user, versions
 from .cohort_files import CohortFile, find_cohorts, read_cohort
+from .fit_inputs import FitInputs
 from .outcome import FAILED, OK, FileVerdict, StudyRun
 from .readings import Kept
 
@@ -79,6 +80,8 @@ def compare_folder(
     unit: str | None = None,
     time_unit: str | None = None,
     lloq: float | None = None,
+    inputs: str | Path | None = None,
+    outputs: Mapping[str, str] | None = None,
     figures: bool = True,
     force: bool = False,
     title: str | None = None,
@@ -109,6 +112,12 @@ def compare_folder(
         As in `ckinetics.fit`, but quick ones by default: a comparison needs none.
     unit, time_unit, lloq
         Of tables that have no such column.
+    inputs : str or Path, optional
+        Table of doses, covariates and constants of the patients, one row an event or constant: columns patient, time
+        (days since infusion; empty for a constant), value, input (its name in the model file) and, where cohorts share
+        names of patients, cohort. Default: those of the model files, the same for every patient, which is said.
+    outputs : mapping of str to str, optional
+        Outputs of the models to fit, and where their profiles are, as in `ckinetics.fit`.
     figures : bool
         Whether the page shows figures; thousands of patients take minutes.
     force : bool
@@ -144,7 +153,7 @@ def compare_folder(
     """
     settings: dict[str, Any] = {
         "residual": residual, "censoring": censoring, "interval": interval, "starts": starts, "seed": seed,
-        "matrix": matrix,
+        "matrix": matrix, "outputs": dict(outputs) if outputs else None,
     }  # fmt: skip
     _check(settings, criterion, failures, models, threads)
     source, target = Path(study), Path(out)
@@ -164,12 +173,15 @@ def compare_folder(
         for note in notes:
             work.say(note)
         try:
-            work.go(files, models, criterion, failures)
+            work.go(files, models, criterion, failures, None if inputs is None else Path(inputs))
             work.write(title or source.resolve().name, figures=figures)
         except BaseException as err:
             record.append("run stopped", {"error": type(err).__name__, "message": str(err)})
             raise
-        work.finish(source, started, {**settings, **reading, "criterion": criterion, "failures": failures})
+        work.finish(source, started, {
+            **settings, **reading, "criterion": criterion, "failures": failures,
+            "inputs": None if inputs is None else Path(inputs).name,
+        })  # fmt: skip
     return run
 
 
@@ -218,6 +230,10 @@ def file_name(folder: str, *words: str) -> str:
     return f"{folder}/{safe}-{digest}.nc"
 
 
+def _patients(data: xr.DataTree) -> list[str]:
+    return [str(name) for name in data.dataset["patient"].values.tolist()]
+
+
 class _Comparing:
     """The steps of one run; each puts what it made on the run."""
 
@@ -237,17 +253,26 @@ class _Comparing:
         self.fits: list[tuple[str, str, xr.DataTree]] = []  # cohort, model, fit
         self.results: list[Any] = []
         self.failed_pairs: list[dict[str, str]] = []
+        self.inputs: FitInputs | None = None
 
-    def go(self, files: list[CohortFile], names: Sequence[str], criterion: str, failures: str) -> None:
+    def go(
+        self, files: list[CohortFile], names: Sequence[str], criterion: str, failures: str, inputs: Path | None
+    ) -> None:
         from ..reporting.comparison_page import CohortComparison
 
         models = self._models(names)
+        if inputs is not None:
+            self.inputs = FitInputs.read(inputs, models)
+            self._verdict(inputs.name, "inputs", OK, digest=sha256_file(inputs))
+        self._note_inputs_of_files(models)
+        patients: dict[str, list[str]] = {}
         self.run.counts.update(cohorts=len(files), models=len(models), fitted=0, kept=0, failed=0)
         total = len(files) * len(models)
         for number, file in enumerate(files):
             data = self._cohort(file)
             if data is None:
                 continue
+            patients[file.name] = _patients(data)
             fits: dict[str, xr.DataTree] = {}
             for at, model in enumerate(models):
                 self.tell("fitting", number * len(models) + at, total, f"{file.name}: {model.name}")
@@ -268,6 +293,18 @@ class _Comparing:
             self.results.append(CohortComparison(file.name, data, fits, compared))
         self.tell("fitting", total, total, "")
         self._note_leftovers()
+        if self.inputs is not None and (nobody := self.inputs.of_nobody(patients)):
+            self.say(f"rows of inputs not used, for no cohort has these patients: {', '.join(nobody)}")
+
+    def _note_inputs_of_files(self, models: Sequence[Model]) -> None:
+        """Say which models get the doses, covariates and constants of their files."""
+        for model in models:
+            names = [name for name in model.specification.inputs if self.inputs is None or not self.inputs.has(name)]
+            if names:
+                self.say(
+                    f"{', '.join(names)} of '{model.name}': what its file gives is taken for every patient (a table of "
+                    "inputs gives each patient's own)"
+                )
 
     def _note_leftovers(self) -> None:
         """Say which results in the folder are an earlier run's, so that nobody takes them for this one's."""
@@ -306,8 +343,17 @@ class _Comparing:
 
     def _fit(self, file: CohortFile, data: xr.DataTree, model: Model) -> xr.DataTree | None:
         """Return a fit, kept from before where nothing that it depends on has changed."""
-        inputs = {"cohort": content_hash(data), "model": model.hash}
-        key = resume_key("fit", inputs=inputs, settings=self.settings)
+        patients = _patients(data)
+        given = None if self.inputs is None else self.inputs.of(file.name, patients, model)
+        depends = {"cohort": content_hash(data), "model": model.hash}
+        if given is not None:
+            depends["inputs"] = hashlib.sha256(given.to_csv(index=False).encode()).hexdigest()
+            if without := [patient for patient in patients if patient not in set(given["patient"])]:
+                self.say(
+                    f"{file.name}: no row of inputs of '{model.name}' for {', '.join(without)}: no dose or covariate, "
+                    "and the constants of the file"
+                )
+        key = resume_key("fit", inputs=depends, settings=self.settings)
         name = file_name(FITS, file.name, model.name)
         kept = None if self.force else self.kept.find(name, key)
         if kept is not None:
@@ -315,7 +361,7 @@ class _Comparing:
             self.run.outputs[name] = kept
             return load(kept)
         try:
-            found = fit(data, model, **self.settings, threads=self.threads)
+            found = fit(data, model, inputs=given, **self.settings, threads=self.threads)
         except _OF_A_FIT as err:
             self.run.counts["failed"] += 1
             self.failed_pairs.append({"cohort": file.name, "model": model.name, "reason": str(err)})

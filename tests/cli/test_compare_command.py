@@ -117,6 +117,6 @@ def test_options_reach_the_fits(study: Path, tmp_path: Path, monkeypatch: pytest
     assert done.exit_code == 0, done.output
     assert seen[0] == {
         "starts": 3, "seed": 5, "residual": "proportional", "threads": 2, "matrix": "blood", "censoring": "M1",
-        "interval": "normal",
+        "interval": "normal", "inputs": None, "outputs": None,
     }  # fmt: skip
     assert done.stdout.splitlines()[0].split()[5] == "BIC"

@@ -57,7 +57,14 @@ def test_a_bad_cohort_does_not_stop_the_others(study, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--model", "stein2091"], "stein2091"), (["--model", "stein2019", "--starts", "0"], "starts")],
+    [
+        (["--model", "stein2091"], "stein2091"),
+        (["--model", "stein2019", "--starts", "0"], "starts"),
+        (["--model", "stein2019", "--output", "level"], "--output is 'level': write NAME=GROUP/LABEL"),
+        (["--model", "stein2019", "--output", "level=a", "--output", "level=b"], "names 'level' twice"),
+        (["--model", "stein2019", "--output", "level=flow/blood"], "flow"),
+        (["--model", "stein2019", "--inputs", "nowhere.csv"], "nowhere.csv"),
+    ],
 )
 def test_wrong_use(study, tmp_path, words, message):
     done = command(study, *words, "--out", tmp_path / "out")
