@@ -41,6 +41,12 @@ def points_from_arrays(
     InputError
         Shapes that do not fit together, or an infinite number.
 
+    Notes
+    -----
+    A curve of several variables: let x number the points, and let the variables be covariates of the model file, which
+    `fit` takes as ``inputs={"heat": [(0, 180.0), (1, 225.0), ...]}``. Only equations take covariates, so such a file
+    has a state in which nothing happens.
+
     Examples
     --------
     >>> points_from_arrays([1, 2, 2], [0.5, -0.1, 0.2])["level"].values.tolist()

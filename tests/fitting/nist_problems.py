@@ -58,11 +58,25 @@ def read_problem(folder: Path, name: str) -> Problem:
     )
 
 
-def curve_model(name: str, formula: str, values: dict[str, float]) -> Model:
-    """Return a curve as a model file."""
+# A curve of several variables has equations, for only they take covariates; nothing happens in them.
+IDLE = """
+[states.idle]
+label = "nothing"
+initial = "0"
+unit = "1"
+scale = "linear"
+[[phases]]
+name = "all"
+[phases.equations]
+idle = "0"
+"""
+
+
+def curve_model(name: str, formula: str, values: dict[str, float], others: tuple[str, ...] = ()) -> Model:
+    """Return a curve as a model file; `others` are its variables beside t, as covariates at t = 0, 1, 2, …."""
     text = f"""
 title = "{name}"
-time_unit = "1"
+time_unit = "{"day" if others else "1"}"
 unit_check = "none"
 unit_check_reason = "numbers without units"
 verified = [{{what = "nothing", against = "nothing"}}]
@@ -79,6 +93,15 @@ value = 1.0
 bounds = [1e-300, 1e300]
 trust = "D"
 """
+    for other in others:
+        text += f"""
+[inputs.{other}]
+label = "{other}"
+kind = "covariate"
+unit = "1"
+value = 1.0
+"""
+    text += IDLE if others else ""
     for parameter, value in values.items():
         text += f"""
 [parameters.{parameter}]

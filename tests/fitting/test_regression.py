@@ -67,6 +67,25 @@ def test_negative_points_and_ties_are_points():
         )
 
 
+def test_two_variables_one_of_which_is_a_covariate():
+    weeks = np.repeat([1.0, 2, 4, 8, 16, 32, 48, 64], 16)
+    heat = np.tile(np.repeat([180.0, 225, 250, 275], 4), 8)
+    y = 2.6 - 5.6e-9 * weeks * np.exp(5.77e-2 * heat) + 0.05 * np.random.default_rng(0).normal(size=128)
+    starts = {"b1": 2.5, "b2": 5e-9, "b3": -0.05}
+    model = curve_model("two", "b1 - b2*weeks*exp(-b3*heat)", starts, ("weeks", "heat"))
+    place = np.arange(128.0)
+    inputs = {"weeks": list(zip(place, weeks, strict=True)), "heat": list(zip(place, heat, strict=True))}
+    found = fit(points_from_arrays(place, y), model, inputs=inputs, initial=starts, starts=1)
+    assert int(found["convergence"][0]) == Convergence.converged
+    b = found["estimates/estimate"].values[0, :3]
+    # At the optimum a step by orthogonal factors moves nothing.
+    growth = np.exp(-b[2] * heat)
+    design = np.stack([np.ones(128), -weeks * growth, b[1] * weeks * heat * growth], axis=1)
+    size = np.linalg.norm(design, axis=0)
+    step = np.linalg.lstsq(design / size, y - (b[0] - b[1] * weeks * growth), rcond=None)[0] / size
+    np.testing.assert_allclose(step / b, 0.0, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [([1, 2], [1, 2, 3], "do not fit together"), ([1, np.inf], [1, 2], "infinite"), ([1, 2], ["a", 2], "not a number")],
