@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,14 +16,8 @@ import xarray as xr
 from ..cohorts import load, save
 from ..errors import CkineticsError, InputError
 from ..fitting import compare, fit
-from ..fitting.comparison import FAILURES
-from ..fitting.criteria import CRITERIA
-from ..fitting.residuals import FIELD_DEFAULT, KINDS
-from ..fitting.samples import CENSORING
-from ..fitting.uncertainty import INTERVALS
+from ..fitting.residuals import FIELD_DEFAULT
 from ..jobs import (
-    LOCK_NAME,
-    RECORD_NAME,
     Record,
     atomic_path,
     locked_folder,
@@ -34,16 +27,14 @@ from ..jobs import (
     write_text,
 )
 from ..modeling import Model, load_model
-from ..modeling.options import whole_number
-from ..modeling.suggestions import suggestion
 from ..provenance import content_hash, now, settings_json, sha256_file, user, versions
 from .cohort_files import CohortFile, find_cohorts, read_cohort
+from .compare_options import COMPARISONS, FITS, check_options, check_out, file_name
 from .fit_inputs import FitInputs
 from .outcome import FAILED, OK, FileVerdict, StudyRun
 from .readings import Kept
 
 Progress = Callable[[str, int, int, str], None]
-FITS, COMPARISONS = "fits", "comparisons"
 # What may go wrong with one fit; anything else is a fault of the program, and stops it.
 _OF_A_FIT = (CkineticsError, ArithmeticError, ValueError)
 
@@ -155,9 +146,9 @@ def compare_folder(
         "residual": residual, "censoring": censoring, "interval": interval, "starts": starts, "seed": seed,
         "matrix": matrix, "outputs": dict(outputs) if outputs else None,
     }  # fmt: skip
-    _check(settings, criterion, failures, models, threads)
+    check_options(settings, criterion, failures, models, threads)
     source, target = Path(study), Path(out)
-    _check_out(source, target)
+    check_out(source, target)
     files, notes = find_cohorts(source, out=target)
     with locked_folder(target) as held:
         run, record = CompareRun(held), Record(held)
@@ -183,51 +174,6 @@ def compare_folder(
             "inputs": None if inputs is None else Path(inputs).name,
         })  # fmt: skip
     return run
-
-
-def _check(settings: Mapping[str, Any], criterion: str, failures: str, models: Sequence[str], threads: int) -> None:
-    for name, least in (("starts", 1), ("seed", 0)):
-        whole_number(name, settings[name], least=least)
-    whole_number("threads", threads, least=1)
-    named: list[tuple[str, Any, Any]] = [
-        ("criterion", criterion, CRITERIA),
-        ("failures", failures, FAILURES),
-        ("censoring", settings["censoring"], CENSORING),
-        ("interval", settings["interval"], ("auto", *INTERVALS)),
-    ]
-    if settings["residual"] is not None:
-        named.append(("residual", settings["residual"], KINDS))
-    for name, text, known in named:
-        if text not in known:
-            raise InputError(f"{name} is '{text}'{suggestion(str(text), known)}: use one of {', '.join(known)}")
-    if isinstance(models, str) or not models:
-        raise InputError("models names the models to compare, such as ['stein2019', 'ogasawara2021_lag']")
-    twice = [name for name, count in Counter(models).items() if count > 1]
-    if twice:
-        raise InputError(f"model '{twice[0]}' is named twice: name it once")
-
-
-def _check_out(source: Path, out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file: name a folder for the results")
-    if source.resolve() == out.resolve():
-        raise InputError(f"the results would lie among the cohorts in '{out}': choose another folder")
-    there = [path.name for path in out.iterdir() if path.name != LOCK_NAME] if out.is_dir() else []
-    if there and RECORD_NAME not in there:
-        raise InputError(f"'{out}' holds other files and no earlier run: name a new folder for the results")
-
-
-def file_name(folder: str, *words: str) -> str:
-    """Return a name that any file system takes, and that no other words have.
-
-    Examples
-    --------
-    >>> file_name("fits", "arm A", "../my/model")
-    'fits/arm-A--my-model-6b265291.nc'
-    """
-    safe = "--".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-")[:40] for word in words)
-    digest = hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{folder}/{safe}-{digest}.nc"
 
 
 def _patients(data: xr.DataTree) -> list[str]:
