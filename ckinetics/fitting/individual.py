@@ -88,7 +88,8 @@ def fit(
         cohort (such as ``{"cells": "flow/blood", "il6": "cytokines/IL-6"}``), or a label of the Dataset. Default: the
         output that has a residual error (else the first), from `group` and `matrix`.
     inputs : mapping or DataFrame, optional
-        Doses, covariates and constants of the patients, as in `ckinetics.simulate`, in the patients' order.
+        Doses, covariates and constants of the patients, as in `ckinetics.simulate`, in the patients' order. What is
+        left out is the model file's, the same for every patient, as the settings of the result say.
     residual : str or mapping of output to str, optional
         Residual error; default that of the model file, else "additive on log" (the field's usual: ln(level) is normal);
         "additive", "proportional", "combined1" (SD a + b·f) or "combined2" (SD sqrt(a² + (b·f)²)), f the prediction.
@@ -251,6 +252,10 @@ def fit(
         "group": group,
         "matrix": series[0].matrix,
         "outputs": list(places),
+        "inputs": {
+            name: "given" if name in given.given else f"of the model file: {entry.value:g}"
+            for name, entry in loaded.specification.inputs.items()
+        },
         "starts": starts,
         "seed": seed,
         "initial": begin,

@@ -299,3 +299,10 @@ def test_wrong_options_end_in_one_sentence(options, words):
     with pytest.raises(InputError, match=words) as caught:
         fit(data, "stein2019", **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_result_says_whose_inputs_it_rests_on():
+    data = simulate("mueller_schoell2021", times=TIMES, n=1, seed=1)
+    found = fit(data, "mueller_schoell2021", inputs={"ratio": 0.5}, starts=1)
+    told = json.loads(found.attrs["settings"])["inputs"]
+    assert told == {"asct": "of the model file: 0", "ratio": "given"}
