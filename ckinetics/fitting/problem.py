@@ -128,7 +128,7 @@ class Problem:
         found = Fits.empty(patients, size, len(switches))
 
         def work(first: int, last: int) -> None:
-            more, _alive = curves.more(data.times.shape[1])
+            more, _alive = curves.more()
             fit_patients(
                 curves.address, more, *given, switches, first, last, points, starts, at_residuals, MAX_STEPS,
                 TOLERANCE[self.exact], found.u, found.value, found.decrement, found.kinks, found.agreeing,

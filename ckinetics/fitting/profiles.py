@@ -60,7 +60,7 @@ def profile_likelihood(fitted: Fitted) -> ProfileLikelihood:
     se = np.where(np.isfinite(fitted.se_log), fitted.se_log, 0.5)
 
     def work(first: int, last: int) -> None:
-        more, _alive = curves.more(data.times.shape[1])
+        more, _alive = curves.more()
         profile_patients(
             curves.address, more, *given, problem.switches, first, last, found.u, found.value, se, allowed,
             MAX_STEPS, _TOLERANCE, out.lower, out.upper, out.u, out.rise,

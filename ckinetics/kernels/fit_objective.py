@@ -90,12 +90,6 @@ def work_space(scale, errors, data, n_curve):
     )
 
 
-@jit
-def one_curve(curve, more, times, theta, out, grad):
-    """Fill flat out (output, time) and grad (output, time, parameter) with curves; return 0, or why not."""
-    return call_curve(curve, len(times), times, theta, out, grad, more)
-
-
 @outlined
 def predict(curve, more, scale, errors, data, patient, u, work, n_curve):
     """Fill out, level and grad with the curves of a patient; return whether they could be computed."""

@@ -11,6 +11,7 @@ them, or another numba, makes a new folder. Where nothing can be written, kernel
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import pickle
 import threading
@@ -20,14 +21,12 @@ from typing import Any
 import llvmlite.ir
 import numba
 import numba.extending
-import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 
 from .cache import compiled_folder
 from .compile_notice import watched
+from .compilers import KernelCompiler, PartCompiler, PlainCompiler, SeldomCompiler
 
 _CONFIG_LOCK = threading.Lock()
 
@@ -50,38 +49,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a helper: its callers, which hold it, optimise it and make machine code of it."""
-
-    def _optimize_final_module(self) -> None:
-        """Leave that to callers."""
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-
-class _PartCompiler(Compiler):  # type: ignore[misc]
-    """Compiles a helper as far as its callers need: a third of the time of compilation went into what nobody ran."""
-
-    def define_pipelines(self) -> Any:
-        state = self.state
-        state.flags.no_compile = True
-        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        return super().define_pipelines()
-
-    def _compile_core(self) -> Any:
-        # numba wants a function of C to call from Python; this one raises whatever it is given.
-        done = super()._compile_core()._replace(entry_point=[].pop)
-        self.state.targetctx.insert_user_function(done.entry_point, done.fndesc, [done.library])
-        return done
-
-
 _PART = {
     "nogil": True,
     "error_model": "numpy",
     "_nrt": False,
-    "pipeline_class": _PartCompiler,
+    "pipeline_class": PartCompiler,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
@@ -89,7 +61,7 @@ _PART = {
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a function with the options of this package, cached on disk where that is possible."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", pipeline_class=KernelCompiler)(function)
     folder = compiled_folder()
     if folder is None or not hasattr(dispatcher, "enable_caching"):  # NUMBA_DISABLE_JIT=1 gives a function
         return dispatcher
@@ -121,7 +93,24 @@ def inner(function: Callable[..., Any]) -> Any:
 
 def outlined(function: Callable[..., Any]) -> Any:
     """Compile a helper as `inner` does, but once for all who call it: one that is large, or that takes addresses."""
-    return numba.njit(**_PART)(function)
+    return numba.njit(**_PART, forceinline=False)(function)  # else it would inherit that of its first caller
+
+
+def seldom(function: Callable[..., Any]) -> Any:
+    """Compile a helper as `outlined` does, for one that is called seldom: its loops stay loops."""
+    return numba.njit(**{**_PART, "pipeline_class": SeldomCompiler}, forceinline=False)(function)
+
+
+@inner
+def larger(a, b):  # type: ignore[no-untyped-def]
+    """Return max(a, b), which numba would compile anew for every function that calls it."""
+    return b if b > a else a
+
+
+@inner
+def smaller(a, b):  # type: ignore[no-untyped-def]
+    """Return min(a, b), as `larger`."""
+    return b if b < a else a
 
 
 @functools.cache
@@ -133,9 +122,7 @@ def pointer(function: Callable[..., Any], numbers: Any = numba.types.float64) ->
     it is.
     """
     whole, real = numba.types.int64, numba.types.float64
-    return _address(
-        function, numba.types.void(whole, whole, real, numba.types.CPointer(numbers), whole, whole, whole), False
-    )
+    return _address(function, numba.types.void(whole, whole, real, numba.types.CPointer(numbers), whole, whole, whole))
 
 
 @functools.cache
@@ -146,19 +133,35 @@ def curve_pointer(function: Callable[..., Any]) -> Any:
     It returns 0 where all went well. Without compilation it is returned as it is.
     """
     whole, reals = numba.types.int64, numba.types.CPointer(numba.types.float64)
-    return _address(function, whole(whole, reals, reals, reals, reals, numba.types.CPointer(whole)), True)
+    return _address(function, whole(whole, reals, reals, reals, reals, numba.types.CPointer(whole)))
 
 
-def _address(function: Callable[..., Any], signature: Any, arrays: bool) -> Any:
+def call_from_python(function: Any, n: int, *arrays: Any) -> int:
+    """Call what `curve_pointer` returned, with contiguous arrays: times, parameters, out, grad, more."""
+    if callable(function):  # without compilation
+        return int(function(n, *arrays))
+    return int(_CURVE(function)(n, *(address_of(array) for array in arrays)))
+
+
+def address_of(array: Any) -> int:
+    """Return where the numbers of an array lie; `array.ctypes.data` says the same in four times the time."""
+    return int(array.__array_interface__["data"][0])
+
+
+_CURVE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, *([ctypes.c_void_p] * 5))
+
+
+def _address(function: Callable[..., Any], signature: Any) -> Any:
     if numba.config.DISABLE_JIT:
         return function
     folder = compiled_folder()
-    options = {"nopython": True, "error_model": "numpy", "_nrt": arrays}
+    options = {"nopython": True, "error_model": "numpy", "_nrt": False}
     with _CONFIG_LOCK:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder or "")
         try:
-            compiled = CFunc(function, (signature.args, signature.return_type), locals={}, options=options)
+            what = (signature.args, signature.return_type)
+            compiled = CFunc(function, what, locals={}, options=options, pipeline_class=PlainCompiler)
             if folder is not None:
                 with contextlib.suppress(RuntimeError):  # no place for a cache: compile in memory
                     compiled._cache = _Cache(function)
@@ -183,10 +186,9 @@ if numba.config.DISABLE_JIT:
         """Call what `curve_pointer` returned."""
         return int(function(n, times, theta, out, grad, more))
 
-    def array_at(where: Any, shape: Any) -> Any:
-        """Return the array of a shape that begins at a pointer."""
-        size = int(np.prod(shape))
-        return where[:size].reshape(shape)
+    def behind(where: Any, count: int) -> Any:
+        """Return what stands so many numbers behind a place."""
+        return where[count:]
 
     def floats_at(where: Any) -> Any:
         """Return the numbers behind an address."""
@@ -203,9 +205,9 @@ else:
 
     @numba.extending.intrinsic
     def call(context: Any, function: Any, task: Any, which: Any, t: Any, w: Any, a: Any, b: Any, c: Any) -> Any:
-        """Call what `pointer` returned; `function` and `w` are addresses."""
+        """Call what `pointer` returned; `function` is its address, `w` a pointer."""
         whole = numba.types.int64
-        signature = numba.types.void(whole, whole, whole, numba.types.float64, whole, whole, whole, whole)
+        signature = numba.types.void(whole, whole, whole, numba.types.float64, w, whole, whole, whole)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kinds = [value.type for value in values[1:]]
@@ -217,13 +219,13 @@ else:
 
     @numba.extending.intrinsic
     def call_curve(context: Any, function: Any, n: Any, times: Any, theta: Any, out: Any, grad: Any, more: Any) -> Any:
-        """Call what `curve_pointer` returned, with contiguous arrays."""
+        """Call what `curve_pointer` returned, with contiguous arrays or pointers."""
         whole = numba.types.int64
         arrays = (times, theta, out, grad, more)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             given = [
-                context.make_array(kind)(context, builder, value).data
+                context.make_array(kind)(context, builder, value).data if isinstance(kind, numba.types.Array) else value
                 for kind, value in zip(arrays, values[2:], strict=True)
             ]
             kind = llvmlite.ir.FunctionType(values[0].type, [values[1].type, *(value.type for value in given)])
@@ -231,10 +233,14 @@ else:
 
         return whole(whole, whole, *arrays), generate
 
-    @numba.njit(error_model="numpy", _nrt=True, forceinline=True)
-    def array_at(where: Any, shape: Any) -> Any:
-        """Return the array of a shape that begins at a pointer."""
-        return numba.carray(where, shape)
+    @numba.extending.intrinsic
+    def behind(context: Any, where: Any, count: Any) -> Any:
+        """Return a pointer to what stands so many numbers behind another one."""
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.gep(values[0], [values[1]])
+
+        return where(where, numba.types.int64), generate
 
     def pointer_to(kind: Any) -> Any:
         """Return what turns an address into a pointer to numbers of a kind."""

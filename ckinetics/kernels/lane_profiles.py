@@ -7,20 +7,39 @@ anything out of the ordinary happens is left to those altogether (`AGAIN`): one 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from . import rodas5p_lanes as method
-from .jit import floats_at, inner, jit, outlined, wholes_at
+from .jit import behind, floats_at, inner, larger, outlined, smaller, wholes_at
 from .lanes import HIGHEST, LANES, absolute, any_of, choose, exponential, lanes_at, logarithm
-from .ode_layout import FIXED, HEAD, LANE_W, LINEAR, POSITIVE, P, W, X
-from .ode_profiles import (
-    SHORT,
-    SHORTEST,
-    add_dose,
-    first_step,
-    leave_logarithms,
-    start,
+from .ode_layout import (
+    BOOK,
+    CLOCKS,
+    CODES,
+    COUNTS,
+    EVENT_TIMES,
+    FIXED,
+    HEAD,
+    LANE_W,
+    LINEAR,
+    MAX_STEPS,
+    N_EVENTS,
+    N_OUTPUTS,
+    N_SAMPLES,
+    N_VALUES_GIVEN,
+    ORDER,
+    PATIENT,
+    POSITIVE,
+    RTOL,
+    TAKEN,
+    P,
+    V,
+    W,
 )
+from .ode_profiles import SHORT, SHORTEST, first_step, leave_logarithms, start, take_events
 from .ode_states import LOWEST_LOG, record, speeds
 from .rodas5p_lanes import ERROR, ERROR_BEFORE, FAILED, GROWTH, LENGTH, LOGS, NOW, ROWS, SAMPLE, STAGE, WRONG
 from .solver_codes import AGAIN, SOLVED
@@ -31,38 +50,31 @@ _begin, _step, _dense = method.begin, method.step, method.dense
 
 
 @outlined
-def _enter(
-    states, lane, row, times, counts, theta, varying, input_state, input_place, event_times, event_inputs,
-    event_values, wanted, rtol, w, v, flat, calls, z, single, out,
-):  # fmt: skip
+def _enter(states, lane, count, times, theta, out, more, rtol, w, v, flat, z, single):
     """Start a patient in a lane; return a code, how many samples are done, and the first step."""
     n = len(states)
-    for m in range(out.shape[1]):
-        for k in range(out.shape[2]):
-            out[row, m, k] = np.nan
-    count, m, event = counts[row], np.int64(0), 0  # of a literal, numba would compile `record` once more
+    for k in range(more[N_SAMPLES] * more[N_OUTPUTS]):
+        out[k] = np.nan
+    m = np.int64(0)  # of a literal, numba would compile `record` once more
     if count == 0:
         return SOLVED, count, 0.0
-    code = start(states, None, w, v, calls, theta[row], varying, z)
+    code = start(states, None, w, v, theta, more, z)
     if code != SOLVED:
         return code, count, 0.0
-    while event < event_times.shape[1] and event_times[row, event] <= 0.0:
-        given = event_inputs[row, event]
-        if input_state[given] < 0:
-            w[v[X] + input_place[given]] = event_values[row, event]
-        else:
-            add_dose(states, None, w, v, z, input_state[given], event_values[row, event])
-        event += 1
-    if event < event_times.shape[1] and event_times[row, event] <= times[row, count - 1]:
+    event = take_events(states, None, w, v, more, np.int64(0), 0.0, z)
+    following = (
+        floats_at(more[EVENT_TIMES])[more[PATIENT] * more[N_EVENTS] + event] if event < more[N_EVENTS] else np.inf
+    )
+    if following <= times[count - 1]:
         return AGAIN, count, 0.0
-    while m < count and times[row, m] <= 0.0:
-        record(states, None, w, v, calls, 0.0, z, wanted, out, None, row, m)
+    while m < count and times[m] <= 0.0:
+        record(states, None, w, v, 0.0, z, more, out, out, m)
         m += 1
     if m == count:
         return SOLVED, count, 0.0
-    stop = times[row, count - 1]
+    stop = times[count - 1]
     while True:
-        speeds(states, w, v, calls, 0, 0.0, z, 2 * n)
+        speeds(states, w, v, 0, 0.0, z, 2 * n)
         for i in range(n):
             if not abs(w[2 * n + i]) < _INFINITE:
                 return AGAIN, count, 0.0
@@ -79,7 +91,7 @@ def _enter(
 
 
 @outlined
-def _record(states, lane, row, m, t, share, w, v, flat, calls, z, wanted, out):
+def _record(states, lane, m, t, share, w, v, flat, z, more, out):
     """Fill the outputs of a sample after a share of the step of one lane; of a share of 1, at its end."""
     n = len(states)
     for k in range(v[P], v[FIXED]):
@@ -93,7 +105,7 @@ def _record(states, lane, row, m, t, share, w, v, flat, calls, z, wanted, out):
             inside = flat[at] + share * (flat[at + n * LANES] + share * flat[at + 2 * n * LANES])
             new = rest * flat[(z + i) * LANES + lane] + share * (new + rest * inside)
         w[z + SAMPLE * n + i] = new
-    record(states, None, w, v, calls, t, z + SAMPLE * n, wanted, out, None, row, m)
+    record(states, None, w, v, t, z + SAMPLE * n, more, out, out, m)
 
 
 @outlined
@@ -154,39 +166,61 @@ def _judge(states, w, v, z, rtol, single):
     w[single + ERROR_BEFORE] = choose(w[single + ERROR] <= 1.0, log_error, w[single + ERROR_BEFORE])
 
 
-@jit
-def lane_profiles(
-    states, first, last, times, counts, theta, varying, input_state, input_place, event_times, event_inputs,
-    event_values, wanted, rtol, max_steps, calls, whole, book, order, clocks, out, steps, codes,
-):  # fmt: skip
-    """Solve the rows first to last as `ode_profiles.profiles` does; a code is AGAIN where that is to be asked.
+@functools.cache  # one and the same function is compiled once
+def lane_solver(n_states: int) -> Callable[..., int]:
+    """Return the function that solves patients as `ode_row.solve_rows` does; a code is AGAIN where that is to be asked.
 
-    `book` (3, lane) is for the row of each lane, and the samples and steps it has done; `clocks` (3, lane) for its
-    time, next step and last sample; `order` (state, lane) for the order of rows of matrices.
+    Of the arrays it works in, `more[BOOK]` (3, lane) is for the row of each lane, and the samples and steps it has
+    done; CLOCKS (3, lane) for its time, next step and last sample; ORDER (state, lane) for the order of rows of
+    matrices.
     """
-    w, v = floats_at(calls[W]), wholes_at(whole)
-    wide, flat = lanes_at(calls[LANE_W]), floats_at(calls[LANE_W])
+    states = ((),) * n_states
+
+    def solve_side_by_side(last, times, theta, out, grad, more):  # type: ignore[no-untyped-def]
+        _solve(states, last, times, theta, out, more)
+        return 0
+
+    return solve_side_by_side
+
+
+@inner
+def _solve(states, last, times, theta, out, more):
+    w, v = floats_at(more[W]), wholes_at(more[V])
+    wide, flat = lanes_at(more[LANE_W]), floats_at(more[LANE_W])
+    counts, steps, codes = wholes_at(more[COUNTS]), wholes_at(more[TAKEN]), wholes_at(more[CODES])
+    samples, values, size = more[N_SAMPLES], more[N_VALUES_GIVEN], more[N_SAMPLES] * more[N_OUTPUTS]
+    rtol, max_steps = w[more[RTOL]], more[MAX_STEPS]
     n = len(states)
     z = 8 * n + 7 * n * n + n * n * n
     single = z + (LOGS + 1) * n
-    rows, done, taken = book[0], book[1], book[2]
-    now, longest, stops = clocks[0], clocks[1], clocks[2]
+    order = wholes_at(more[ORDER])
+    rows, done, taken = (
+        wholes_at(more[BOOK]),
+        behind(wholes_at(more[BOOK]), LANES),
+        behind(wholes_at(more[BOOK]), 2 * LANES),
+    )
+    now, longest, stops = (
+        floats_at(more[CLOCKS]),
+        behind(floats_at(more[CLOCKS]), LANES),
+        behind(floats_at(more[CLOCKS]), 2 * LANES),
+    )
     for lane in range(LANES):
         rows[lane] = -1
-    following = first
+    following = more[PATIENT]
     while True:
         busy = 0
         for lane in range(LANES):
             while rows[lane] < 0 and following < last:
                 row, following = following, following + 1
+                more[PATIENT] = row
                 code, m, h = _enter(
-                    states, lane, row, times, counts, theta, varying, input_state, input_place, event_times,
-                    event_inputs, event_values, wanted, rtol, w, v, flat, calls, z, single, out,
+                    states, lane, counts[row], behind(times, row * samples), behind(theta, row * values),
+                    behind(out, row * size), more, rtol, w, v, flat, z, single,
                 )  # fmt: skip
                 steps[row], codes[row] = 0, code
                 if code == SOLVED and m < counts[row]:
                     rows[lane], done[lane], taken[lane], now[lane], longest[lane] = row, m, 0, 0.0, h
-                    stops[lane] = times[row, counts[row] - 1]
+                    stops[lane] = times[row * samples + counts[row] - 1]
             if rows[lane] >= 0:
                 row, t, h, stop = rows[lane], now[lane], longest[lane], stops[lane]
                 if taken[lane] >= max_steps or not t + h > t:
@@ -200,8 +234,8 @@ def lane_profiles(
             if following < last:
                 continue
             break
-        _begin(states, wide, v, calls, z, single)
-        _step(states, wide, v, flat, order, calls, z, single)
+        _begin(states, wide, v, z, single)
+        _step(states, wide, v, flat, order, z, single)
         _judge(states, wide, v, z, rtol, single)
         interpolates = False
         for lane in range(LANES):
@@ -214,22 +248,22 @@ def lane_profiles(
             next_length = length * flat[(single + GROWTH) * LANES + lane]
             if not flat[(single + ERROR) * LANES + lane] <= 1.0:
                 # A step so short may be one on which a state rises from 0.
-                short = length <= max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t)
+                short = length <= larger(SHORT * rtol * (smaller(times[row * samples + m], stop) - t), SHORTEST * t)
                 if short and flat[(single + FAILED) * LANES + lane] == 0.0:
                     codes[row] = AGAIN
                     rows[lane] = -1
                 longest[lane] = next_length
                 continue
             arrived = stop if t + 1.01 * longest[lane] >= stop else t + length
-            while m < counts[row] and times[row, m] < arrived:
+            while m < counts[row] and times[row * samples + m] < arrived:
                 if not interpolates:
                     _dense(states, wide, z)
                     interpolates = True
-                share = (times[row, m] - t) / length
-                _record(states, lane, row, m, times[row, m], share, w, v, flat, calls, z, wanted, out)
+                share = (times[row * samples + m] - t) / length
+                _record(states, lane, m, times[row * samples + m], share, w, v, flat, z, more, behind(out, row * size))
                 m += 1
-            while m < counts[row] and times[row, m] <= arrived:
-                _record(states, lane, row, m, arrived, 1.0, w, v, flat, calls, z, wanted, out)
+            while m < counts[row] and times[row * samples + m] <= arrived:
+                _record(states, lane, m, arrived, 1.0, w, v, flat, z, more, behind(out, row * size))
                 m += 1
             now[lane], done[lane], longest[lane] = arrived, m, next_length
             if m == counts[row]:

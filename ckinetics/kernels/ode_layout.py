@@ -2,7 +2,8 @@
 
 All numbers of one patient lie in one array `w`. Its first part depends on the number of states alone, so that
 compiled solvers know the places; then comes what depends on the number of parameters; then, from `FIXED` on, what
-depends on how many parameters are free. Whole numbers lie in `v`.
+depends on how many parameters are free. Whole numbers, and addresses, lie in `v`: a compiled function that is given
+few arguments is compiled in less time.
 """
 
 from __future__ import annotations
@@ -15,16 +16,30 @@ RATES, LINEARISE, BY_TIME = 0, 1, 2
 PREPARE, INITIAL, RESET, OBSERVE = 0, 1, 2, 3
 # `derivatives`: as LINEARISE, and derivatives by parameters into c; second derivatives; then those of the settings.
 SLOPES, CURVATURE, INITIAL_SLOPES, RESET_SLOPES, OBSERVE_SLOPES = 0, 1, 2, 3, 4
-# Places in the tuple of addresses that a solver is given; the last one is that of `w`.
-EQUATIONS, SETTINGS, DERIVATIVES, W = 0, 1, 2, 3
-# Of patients side by side: their equations, and the address of their `w`, whose numbers are those of `lanes`.
-LANE_EQUATIONS, LANE_W = 4, 5
-
 # Places in `v`. Behind HEAD stand for each state its scale, whether it is a logarithm now, and the order of rows of
-# the matrix; then, for each phase, which states it gives a new value.
+# the matrix; then, for each phase, which states it gives a new value; from v[FREE] on, the free parameters.
 N_PARAMETERS, N_VALUES, N_VARYING, N_PHASES, TIME_DEPENDENT = 0, 1, 2, 3, 4
 FP, FPS, PT, RP, DP, OP, P, X, ENDS, ENDP, FIXED = 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-HEAD = 16
+N_FREE, FREE = 16, 17
+# Addresses of the model's functions; the last one's numbers are those of `lanes`.
+EQUATIONS, SETTINGS, DERIVATIVES, LANE_EQUATIONS = 18, 19, 20, 21
+HEAD = 22
+
+# Places in `more`, the block that a compiled solver is given: counts, places and addresses. The patient comes first,
+# since `fit_objective.predict` fills it. Which outputs are wanted, to which state the doses of an input go (or -1), and
+# where in X its value lies, stand in `v`; the tolerance, and values that inputs start with, in `w`. Events are
+# (patient, event). An output's value stands BY_SAMPLE places after that of the sample before and BY_OUTPUT after that
+# of the output before (where OUTPUTS_APART is 1, that is the number of times); of its N_COLUMNS derivatives, `v` says
+# from COLUMNS on which are those by the free parameters.
+(
+    PATIENT, N_OUTPUTS, WANTED, OUTPUTS_APART, BY_SAMPLE, BY_OUTPUT, N_COLUMNS, COLUMNS, W, V, VARYING, INPUT_STATE,
+    INPUT_PLACE, EVENT_TIMES, EVENT_INPUTS, EVENT_VALUES, N_EVENTS, RTOL, MAX_STEPS, STEPS,
+) = range(20)  # fmt: skip
+# Of many patients: what solves one, numbers in a row of times and of parameters, and what is written of each patient.
+SOLVER, N_SAMPLES, N_VALUES_GIVEN, COUNTS, TAKEN, CODES = 20, 21, 22, 23, 24, 25
+# Of patients side by side: their `w`, and what `lane_profiles` keeps of each lane.
+LANE_W, BOOK, ORDER, CLOCKS = 26, 27, 28, 29
+N_MORE = 30
 
 # Scales of states; see ckinetics.modeling.system.
 LINEAR, POSITIVE, PROPORTIONAL = 0, 1, 2
@@ -65,4 +80,5 @@ def whole_numbers(found: dict[str, int], counts: list[int], scales: list[int], r
     names = ["FP", "FPS", "PT", "RP", "DP", "OP", "P", "X", "ENDS", "ENDP", "FIXED"]
     n = len(scales)
     given = [int(reset) for phase in resets for reset in phase]
-    return [*counts, *(found[name] for name in names), *scales, *([0] * (2 * n)), *given]
+    unknown = [0] * (HEAD - len(counts) - len(names))  # what only a solver knows
+    return [*counts, *(found[name] for name in names), *unknown, *scales, *([0] * (2 * n)), *given]

@@ -8,28 +8,42 @@ from __future__ import annotations
 import numpy as np
 
 from . import rodas5p, tsit5
-from .jit import call, floats_at, jit, outlined, wholes_at
+from .jit import call, floats_at, inner, larger, outlined, seldom, smaller, wholes_at
 from .ode_layout import (
     DERIVATIVES,
     ENDP,
     ENDS,
+    EVENT_INPUTS,
+    EVENT_TIMES,
+    EVENT_VALUES,
     FIXED,
     FP,
+    FREE,
     HEAD,
     INITIAL,
     INITIAL_SLOPES,
+    INPUT_PLACE,
+    INPUT_STATE,
     LINEAR,
+    MAX_STEPS,
+    N_EVENTS,
+    N_FREE,
     N_PARAMETERS,
     N_PHASES,
     N_VALUES,
     N_VARYING,
+    PATIENT,
     POSITIVE,
     PREPARE,
     RESET,
     RESET_SLOPES,
     RP,
+    RTOL,
     SETTINGS,
+    STEPS,
+    VARYING,
     P,
+    V,
     W,
     X,
 )
@@ -47,28 +61,29 @@ _begin, _step, _interpolate = tsit5.begin, tsit5.step, tsit5.interpolate
 
 
 @outlined
-def start(states, free, w, v, calls, theta, varying, z):
+def start(states, free, w, v, theta, more, z):
     """Fill parameters, states and ends of phases; return a code."""
     n, m = len(states), v[N_PARAMETERS]
     for k in range(v[N_VALUES]):
         w[v[P] + k] = theta[k]
-        if np.isnan(theta[k]):
+        if theta[k] != theta[k]:
             return MISSING_PARAMETER
-    call(calls[SETTINGS], PREPARE, 0, 0.0, calls[W], 0, 0, 0)
-    call(calls[SETTINGS], INITIAL, 0, 0.0, calls[W], 0, 0, 0)
+    call(v[SETTINGS], PREPARE, 0, 0.0, w, 0, 0, 0)
+    call(v[SETTINGS], INITIAL, 0, 0.0, w, 0, 0, 0)
     if free is not None:
         for k in range(n * m):
             w[v[FP] + k] = 0.0
         for k in range((v[N_PHASES] - 1) * m):
             w[v[ENDP] + k] = 0.0
-        call(calls[DERIVATIVES], INITIAL_SLOPES, 0, 0.0, calls[W], 0, 0, 0)
-        for q in range(len(free)):
+        call(v[DERIVATIVES], INITIAL_SLOPES, 0, 0.0, w, 0, 0, 0)
+        for q in range(v[N_FREE]):
+            by = v[FP] + v[v[FREE] + q]
             for i in range(n):
-                w[z + n * (q + 1) + i] = w[v[FP] + i * m + free[q]]
+                w[z + n * (q + 1) + i] = w[by + i * m]
     for k in range(v[N_VARYING]):
-        w[v[X] + k] = varying[k]
+        w[v[X] + k] = w[more[VARYING] + k]
     for k in range(v[N_PHASES] - 1):
-        if np.isnan(w[v[ENDS] + k]):
+        if w[v[ENDS] + k] != w[v[ENDS] + k]:
             return NOT_FINITE
     for i in range(n):
         if not abs(w[i]) < np.inf:
@@ -80,8 +95,8 @@ def start(states, free, w, v, calls, theta, varying, z):
     return SOLVED
 
 
-@outlined
-def _next_phase(states, free, w, v, calls, phase, moved_by, t, z, spare):
+@seldom
+def _next_phase(states, free, w, v, phase, moved_by, t, z, spare):
     """Go to `phase`: states that it gives a new value, and what a later switch changes. Return a code.
 
     A switch that comes later by dt leaves z changed by (speed before - speed after)*dt. `moved_by` is the phase whose
@@ -92,29 +107,29 @@ def _next_phase(states, free, w, v, calls, phase, moved_by, t, z, spare):
     if free is None:
         natural(states, w, v, z)
     else:
-        speeds(states, w, v, calls, phase - 1, t, z, g)
+        speeds(states, w, v, phase - 1, t, z, g)
         for k in range(n):
             w[rt + k] = 0.0
         for k in range(n * n):
             w[r + k] = 0.0
         for k in range(n * m):
             w[v[RP] + k] = 0.0
-        call(calls[DERIVATIVES], RESET_SLOPES, phase, t, calls[W], 0, 0, 0)
-        for q in range(len(free)):
-            at = z + n * (q + 1)
-            later = w[v[ENDP] + moved_by * m + free[q]] if moved_by >= 0 else 0.0
+        call(v[DERIVATIVES], RESET_SLOPES, phase, t, w, 0, 0, 0)
+        for q in range(v[N_FREE]):
+            at, by = z + n * (q + 1), v[v[FREE] + q]
+            later = w[v[ENDP] + moved_by * m + by] if moved_by >= 0 else 0.0
             for j in range(n):  # derivatives of the natural values at the moved time, just before
                 moved = w[at + j] + w[g + j] * later
                 w[spare + j] = moved * w[j] if v[HEAD + n + j] else moved
             for i in range(n):
                 if v[HEAD + (3 + phase) * n + i]:
-                    total = w[v[RP] + i * m + free[q]] + w[rt + i] * later
+                    total = w[v[RP] + i * m + by] + w[rt + i] * later
                     for j in range(n):
                         total += w[r + i * n + j] * w[spare + j]
                     w[at + i] = total
                 else:
                     w[at + i] += w[g + i] * later
-    call(calls[SETTINGS], RESET, phase, t, calls[W], 0, 0, 0)
+    call(v[SETTINGS], RESET, phase, t, w, 0, 0, 0)
     for i in range(n):
         if v[HEAD + (3 + phase) * n + i]:
             new = w[f + i]
@@ -122,25 +137,42 @@ def _next_phase(states, free, w, v, calls, phase, moved_by, t, z, spare):
                 return NEGATIVE_STATE
             set_state(states, free, w, v, z, i, new)
     if free is not None and moved_by >= 0:
-        speeds(states, w, v, calls, phase, t, z, g)
-        for q in range(len(free)):
+        speeds(states, w, v, phase, t, z, g)
+        for q in range(v[N_FREE]):
+            later = w[v[ENDP] + moved_by * m + v[v[FREE] + q]]
             for i in range(n):
-                w[z + n * (q + 1) + i] -= w[g + i] * w[v[ENDP] + moved_by * m + free[q]]
+                w[z + n * (q + 1) + i] -= w[g + i] * later
     return SOLVED
 
 
-@outlined
+@seldom
 def add_dose(states, free, w, v, z, i, amount):
     """Add an amount to a state."""
     n = len(states)
     old = np.exp(w[z + i]) if v[HEAD + n + i] else w[z + i]
     if free is not None and v[HEAD + n + i]:
-        for q in range(1, len(free) + 1):
+        for q in range(1, v[N_FREE] + 1):
             w[z + n * q + i] *= old
     set_state(states, free, w, v, z, i, old + amount)
 
 
-@outlined
+@seldom
+def take_events(states, free, w, v, more, event, t, z):
+    """Give every dose and change of an input up to a time, from this event on; return the next event."""
+    first = more[PATIENT] * more[N_EVENTS]
+    times, values, inputs = (floats_at(more[EVENT_TIMES]), floats_at(more[EVENT_VALUES]), wholes_at(more[EVENT_INPUTS]))
+    while event < more[N_EVENTS] and times[first + event] <= t:
+        given, value = inputs[first + event], values[first + event]
+        state = v[more[INPUT_STATE] + given]
+        if state < 0:
+            w[v[X] + v[more[INPUT_PLACE] + given]] = value
+        else:
+            add_dose(states, free, w, v, z, state, value)
+        event += 1
+    return event
+
+
+@seldom
 def leave_logarithms(states, free, w, v, z, short):
     """Take states that rise out of next to nothing as they are; return whether there are any.
 
@@ -155,12 +187,12 @@ def leave_logarithms(states, free, w, v, z, short):
             v[HEAD + n + i] = 0
             found = True
             if free is not None:
-                for q in range(1, len(free) + 1):
+                for q in range(1, v[N_FREE] + 1):
                     w[z + n * q + i] *= now
     return found
 
 
-@outlined
+@seldom
 def first_step(states, w, v, z, rtol, span, t):
     """Return a first step on which no state changes by more than the tolerance allows a method of order 5.
 
@@ -171,10 +203,10 @@ def first_step(states, w, v, z, rtol, span, t):
     for i in range(n):
         amount = 1.0 if v[HEAD + n + i] else abs(w[z + i])
         if amount > 0.0:
-            fastest = max(fastest, abs(w[2 * n + i]) / amount)
+            fastest = larger(fastest, abs(w[2 * n + i]) / amount)
     if not fastest * span > rtol**0.2:
         return span
-    return max(0.5 * rtol**0.2 / fastest, SHORTEST_FIRST * span, SHORTEST * t)
+    return larger(larger(0.5 * rtol**0.2 / fastest, SHORTEST_FIRST * span), SHORTEST * t)
 
 
 @outlined
@@ -190,10 +222,10 @@ def _error(states, w, v, z, new, wrong, rtol, short):
     for i in range(n):
         error = abs(w[wrong + i])
         if not v[HEAD + n + i]:
-            amount = max(abs(w[z + i]), abs(w[new + i]))
+            amount = larger(abs(w[z + i]), abs(w[new + i]))
             if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too
-                w[peak + i] = max(w[peak + i], amount)
-                amount = max(amount, 1e-6 * w[peak + i])
+                w[peak + i] = larger(w[peak + i], amount)
+                amount = larger(amount, 1e-6 * w[peak + i])
             elif w[new + i] < 0.0:
                 return np.inf
             if short and w[z + i] == 0.0 and error < np.inf:
@@ -201,25 +233,22 @@ def _error(states, w, v, z, new, wrong, rtol, short):
             error /= amount + 1e-290
         if not error < np.inf:
             return np.inf
-        largest = max(largest, error / rtol)
+        largest = larger(largest, error / rtol)
     return largest
 
 
-@jit
-def profiles(
-    states, stiff, explicit, free, first, last, times, counts, theta, varying, input_state, input_place,
-    event_times, event_inputs, event_values, wanted, rtol, max_steps, calls, whole, out, grad, steps, codes,
-):  # fmt: skip
-    """Solve the rows first to last, each at its first counts[row] times, which ascend; what is not reached stays NaN.
+@inner
+def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, grad, more):
+    """Solve one patient at times, which ascend; what is not reached is left as it is. Return a code.
 
     `states` is a tuple with one entry a state; of `stiff` (Rodas5P) and `explicit` (Tsit5) one is True and the other
-    None, which the compiler leaves out; `free` holds the parameters to differentiate by, or is None, as `grad` is
-    then. `varying` holds the values that inputs start with;
-    input_state and input_place say per input to which state its doses go (or -1), or where in X its value lies.
+    None, which the compiler leaves out; `free` is True where there are derivatives, or None.
     """
-    w, v = floats_at(calls[W]), wholes_at(whole)
+    w, v = floats_at(more[W]), wholes_at(more[V])
+    event_times, first_event, n_events = floats_at(more[EVENT_TIMES]), more[PATIENT] * more[N_EVENTS], more[N_EVENTS]
+    rtol, max_steps = w[more[RTOL]], more[MAX_STEPS]
     n = len(states)
-    size = n if free is None else n * (len(free) + 1)
+    size = n if free is None else n * (v[N_FREE] + 1)
     # Without derivatives all rows lie where the compiler knows: then it works on several numbers at a time.
     z = 8 * n + 7 * n * n + n * n * n if free is None else v[FIXED]
     stage, wrong, sample, by_time, rows, ks = (
@@ -231,111 +260,98 @@ def profiles(
         z + 8 * size,
     )
     couple = ks + 8 * size
-    for row in range(first, last):
-        for m in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                out[row, m, k] = np.nan
-                if free is not None:
-                    for q in range(len(free)):
-                        grad[row, m, k, q] = np.nan
-        t, phase, moved_by, event, taken, code = 0.0, 0, -1, 0, 0, SOLVED
-        m = np.int64(0)  # of a literal, numba would compile `record` once more
-        if counts[row] > 0:
-            code = start(states, free, w, v, calls, theta[row], varying, z)
-        while code == SOLVED:
-            # What happens now: ends of phases, then events, then samples.
-            while code == SOLVED and phase < v[N_PHASES] - 1 and w[v[ENDS] + phase] <= t:
-                # A phase that had ended before it began ends with the one before it.
-                if w[v[ENDS] + phase] == t and t > 0.0:
-                    moved_by = phase
-                phase += 1
-                code = _next_phase(states, free, w, v, calls, phase, moved_by, t, z, sample)
-            while event < event_times.shape[1] and event_times[row, event] <= t:
-                given = event_inputs[row, event]
-                if input_state[given] < 0:
-                    w[v[X] + input_place[given]] = event_values[row, event]
-                else:
-                    add_dose(states, free, w, v, z, input_state[given], event_values[row, event])
-                event += 1
-            while code == SOLVED and m < counts[row] and times[row, m] <= t:
-                record(states, free, w, v, calls, t, z, wanted, out, grad, row, m)
-                m += 1
-            if m == counts[row] or code != SOLVED:
-                break
-            stop = times[row, counts[row] - 1]
-            if phase < v[N_PHASES] - 1:
-                stop = min(stop, w[v[ENDS] + phase])
-            if event < event_times.shape[1]:
-                stop = min(stop, event_times[row, event])
-            for k in range(3 * n, 5 * n):
+    t, phase, moved_by, event, taken, code = 0.0, 0, -1, 0, 0, SOLVED
+    m = np.int64(0)  # of a literal, numba would compile `record` once more
+    if n_times > 0:
+        code = start(states, free, w, v, theta, more, z)
+    while code == SOLVED:
+        # What happens now: ends of phases, then events, then samples.
+        while code == SOLVED and phase < v[N_PHASES] - 1 and w[v[ENDS] + phase] <= t:
+            # A phase that had ended before it began ends with the one before it.
+            if w[v[ENDS] + phase] == t and t > 0.0:
+                moved_by = phase
+            phase += 1
+            code = _next_phase(states, free, w, v, phase, moved_by, t, z, sample)
+        if event < n_events:
+            event = take_events(states, free, w, v, more, event, t, z)
+        while code == SOLVED and m < n_times and times[m] <= t:
+            record(states, free, w, v, t, z, more, out, grad, m)
+            m += 1
+        if m == n_times or code != SOLVED:
+            break
+        stop = times[n_times - 1]
+        if phase < v[N_PHASES] - 1:
+            stop = smaller(stop, w[v[ENDS] + phase])
+        if event < n_events:
+            stop = smaller(stop, event_times[first_event + event])
+        for k in range(3 * n, 5 * n):
+            w[k] = 0.0
+        # Functions of a model leave out what is always 0.
+        for k in range(8 * n + 2 * n * n, 8 * n + 7 * n * n + n * n * n):
+            w[k] = 0.0
+        if free is not None:
+            for k in range(v[FP], v[P]):
                 w[k] = 0.0
-            # Functions of a model leave out what is always 0.
-            for k in range(8 * n + 2 * n * n, 8 * n + 7 * n * n + n * n * n):
-                w[k] = 0.0
-            if free is not None:
-                for k in range(v[FP], v[P]):
-                    w[k] = 0.0
-            h, log_old, fresh = 0.0, 0.0, True
-            while t < stop:
-                if fresh:
-                    if explicit is not None:
-                        _begin(states, free, w, v, calls, phase, t, z, ks)
-                    if stiff is not None:
-                        _begin_stiff(states, free, w, v, calls, phase, t, z, size, by_time, couple)
-                    for i in range(n):
-                        if not abs(w[2 * n + i]) < 1e300:
-                            code = NOT_FINITE
-                    if code == SOLVED and h == 0.0:
-                        if leave_logarithms(states, free, w, v, z, SHORT * rtol * (stop - t)):
-                            continue
-                        h = first_step(states, w, v, z, rtol, stop - t, t)
-                    fresh = False
-                if taken >= max_steps:
-                    code = STEP_LIMIT
-                elif code == SOLVED and not t + h > t:
-                    code = STEP_TOO_SMALL
-                if code != SOLVED:
-                    break
-                taken += 1
-                last_step = t + 1.01 * h >= stop
-                length = stop - t if last_step else h
-                regular = True
+        h, log_old, fresh = 0.0, 0.0, True
+        while t < stop:
+            if fresh:
                 if explicit is not None:
-                    _step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, ks)
+                    _begin(states, free, w, v, phase, t, z, ks)
                 if stiff is not None:
-                    regular = _step_stiff(
-                        states, free, w, v, calls, phase, t, length, z, size, stage, wrong, by_time, ks, couple
-                    )
-                if not regular:
-                    h = 0.25 * length
-                    continue
-                error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(False))
-                # Of the time to the next sample, so little may pass unseen.
-                if not error <= 1.0 and length <= max(SHORT * rtol * (min(times[row, m], stop) - t), SHORTEST * t):
-                    error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(True))
-                if not error <= 1.0:
-                    h = length * (max(0.2, 0.9 * error**-0.2) if error < np.inf else 0.1)
-                    continue
-                arrived = stop if last_step else t + length
-                if times[row, m] < arrived:
+                    _begin_stiff(states, free, w, v, phase, t, z, size, by_time, couple)
+                for i in range(n):
+                    if not abs(w[2 * n + i]) < 1e300:
+                        code = NOT_FINITE
+                if code == SOLVED and h == 0.0:
+                    if leave_logarithms(states, free, w, v, z, SHORT * rtol * (stop - t)):
+                        continue
+                    h = first_step(states, w, v, z, rtol, stop - t, t)
+                fresh = False
+            if taken >= max_steps:
+                code = STEP_LIMIT
+            elif code == SOLVED and not t + h > t:
+                code = STEP_TOO_SMALL
+            if code != SOLVED:
+                break
+            taken += 1
+            last_step = t + 1.01 * h >= stop
+            length = stop - t if last_step else h
+            regular = True
+            if explicit is not None:
+                _step(states, free, w, v, phase, t, length, z, size, stage, wrong, ks)
+            if stiff is not None:
+                regular = _step_stiff(states, free, w, v, phase, t, length, z, size, stage, wrong, by_time, ks, couple)
+            if not regular:
+                h = 0.25 * length
+                continue
+            error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(False))
+            # Of the time to the next sample, so little may pass unseen.
+            if not error <= 1.0 and length <= larger(SHORT * rtol * (smaller(times[m], stop) - t), SHORTEST * t):
+                error = _error(states, w, v, z, stage, wrong, rtol, np.bool_(True))
+            if not error <= 1.0:
+                h = length * (larger(0.2, 0.9 * error**-0.2) if error < np.inf else 0.1)
+                continue
+            arrived = stop if last_step else t + length
+            if times[m] < arrived:
+                if stiff is not None:
+                    _dense_stiff(w, size, ks, rows)
+                while times[m] < arrived:
+                    share = (times[m] - t) / length
+                    if explicit is not None:
+                        _interpolate(w, size, z, length, ks, share, sample)
                     if stiff is not None:
-                        _dense_stiff(w, size, ks, rows)
-                    while times[row, m] < arrived:
-                        share = (times[row, m] - t) / length
-                        if explicit is not None:
-                            _interpolate(w, size, z, length, ks, share, sample)
-                        if stiff is not None:
-                            _interpolate_stiff(w, size, z, stage, rows, share, sample)
-                        record(states, free, w, v, calls, times[row, m], sample, wanted, out, grad, row, m)
-                        m += 1
-                for i in range(size):
-                    old = w[z + i]
-                    w[z + i] = w[stage + i]
-                    w[stage + i] = old
-                t = arrived
-                log_error = np.log(max(error, 1e-8))
-                h = length * min(8.0, max(0.2, 0.9 * np.exp(0.08 * log_old - 0.14 * log_error)))
-                log_old = log_error
-                fresh = True
-                change_scales(states, free, w, v, z, stage)
-        steps[row], codes[row] = taken, code
+                        _interpolate_stiff(w, size, z, stage, rows, share, sample)
+                    record(states, free, w, v, times[m], sample, more, out, grad, m)
+                    m += 1
+            for i in range(size):
+                old = w[z + i]
+                w[z + i] = w[stage + i]
+                w[stage + i] = old
+            t = arrived
+            log_error = np.log(larger(error, 1e-8))
+            h = length * smaller(8.0, larger(0.2, 0.9 * np.exp(0.08 * log_old - 0.14 * log_error)))
+            log_old = log_error
+            fresh = True
+            change_scales(states, free, w, v, z, stage)
+    more[STEPS] = taken
+    return code

@@ -1,72 +1,79 @@
-"""One patient's curves and their derivatives from equations, behind an address that `call_curve` calls."""
+"""Patients' curves and their derivatives from equations, behind addresses that `call_curve` calls.
+
+They are given one block of numbers, `more`; `ode_layout` says what stands where.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .jit import array_at, floats_at, wholes_at
-from .ode_profiles import profiles
-from .solver_codes import SOLVED
+from .jit import address_of, behind, call_curve, wholes_at
+from .ode_layout import (
+    BY_OUTPUT,
+    CODES,
+    COUNTS,
+    N_COLUMNS,
+    N_MORE,
+    N_OUTPUTS,
+    N_SAMPLES,
+    N_VALUES_GIVEN,
+    OUTPUTS_APART,
+    PATIENT,
+    SOLVER,
+    STEPS,
+    TAKEN,
+)
+from .ode_profiles import solve_patient
 
-# Places in `more`: the patient (which `fit_objective.predict` fills), counts, and addresses of arrays. Events are
-# (patient, event); OUT and GRAD are scratch for one patient.
-(
-    PATIENT, N_OUTPUTS, WANTED, N_FREE, FREE, N_PARAMETERS, N_VALUES, W, V, EQUATIONS, SETTINGS, DERIVATIVES,
-    VARYING, N_VARYING, INPUT_STATE, INPUT_PLACE, N_INPUTS, EVENT_TIMES, EVENT_INPUTS, EVENT_VALUES, N_EVENTS,
-    N_PATIENTS, RTOL, MAX_STEPS, OUT, GRAD, N_MORE,
-) = range(27)  # fmt: skip
 
+@functools.cache  # one and the same function is compiled once
+def row_solver(n_states: int, stiff: bool, gradient: bool) -> Callable[..., int]:
+    """Return the function that solves one patient, for a number of states, a method, and with derivatives or without.
 
-def row_solver(n_states: int, stiff: bool) -> Callable[..., int]:
-    """Return the function that solves one patient, for a number of states and a method.
-
-    It fills ``out`` (output, time) and ``grad`` (output, time, parameter), with 0 for parameters that are not free, and
-    returns 0, or why it could not: a code of `ckinetics.kernels.solver_codes`.
+    It fills ``out`` and ``grad`` and returns 0, or why it could not: a code of `ckinetics.kernels.solver_codes`.
     """
-    states = (0,) * n_states
+    states, free = ((),) * n_states, True if gradient else None
     implicit, explicit = (True, None) if stiff else (None, True)
 
     def solve_row(n, times, theta, out, grad, more):  # type: ignore[no-untyped-def]
-        outputs, n_free, m = more[N_OUTPUTS], more[N_FREE], more[N_PARAMETERS]
-        row, events = more[PATIENT], more[N_EVENTS]
-        free = array_at(wholes_at(more[FREE]), (n_free,))
-        values = array_at(floats_at(more[OUT]), (1, n, outputs))
-        slopes = array_at(floats_at(more[GRAD]), (1, n, outputs, n_free))
-        counts, steps, codes = np.full(1, n), np.zeros(1, np.int32), np.zeros(1, np.int8)
-        shape = (more[N_PATIENTS], events)
-        profiles(
-            states, implicit, explicit, free, 0, 1,
-            array_at(times, (1, n)), counts, array_at(theta, (1, more[N_VALUES])),
-            array_at(floats_at(more[VARYING]), (more[N_VARYING],)),
-            array_at(wholes_at(more[INPUT_STATE]), (more[N_INPUTS],)),
-            array_at(wholes_at(more[INPUT_PLACE]), (more[N_INPUTS],)),
-            array_at(floats_at(more[EVENT_TIMES]), shape)[row : row + 1],
-            array_at(wholes_at(more[EVENT_INPUTS]), shape)[row : row + 1],
-            array_at(floats_at(more[EVENT_VALUES]), shape)[row : row + 1],
-            array_at(wholes_at(more[WANTED]), (outputs,)),
-            floats_at(more[RTOL])[0], more[MAX_STEPS],
-            (more[EQUATIONS], more[SETTINGS], more[DERIVATIVES], more[W]), more[V], values, slopes, steps, codes,
-        )  # fmt: skip
-        if codes[0] != SOLVED:
-            return codes[0]
-        for k in range(outputs):
-            for i in range(n):
-                out[k * n + i] = values[0, i, k]
-                for q in range(m):
-                    grad[(k * n + i) * m + q] = 0.0
-                for q in range(n_free):
-                    grad[(k * n + i) * m + free[q]] = slopes[0, i, k, q]
-        return 0
+        if more[OUTPUTS_APART]:
+            more[BY_OUTPUT] = n
+            for k in range(more[N_OUTPUTS] * n * more[N_COLUMNS]):  # of parameters that are not free, it stays 0
+                grad[k] = 0.0
+        return solve_patient(states, implicit, explicit, free, n, times, theta, out, grad, more)
 
     return solve_row
+
+
+def solve_rows(last, times, theta, out, grad, more):  # type: ignore[no-untyped-def]
+    """Solve the patients from `more[PATIENT]` to `last`, each at its first times; what is not reached is NaN."""
+    counts, taken, codes = wholes_at(more[COUNTS]), wholes_at(more[TAKEN]), wholes_at(more[CODES])
+    samples, values, columns = more[N_SAMPLES], more[N_VALUES_GIVEN], more[N_COLUMNS]
+    size = samples * more[N_OUTPUTS]
+    for row in range(more[PATIENT], last):
+        for k in range(row * size, (row + 1) * size):
+            out[k] = np.nan
+        for k in range(row * size * columns, (row + 1) * size * columns):
+            grad[k] = np.nan
+        more[PATIENT] = row
+        codes[row] = call_curve(
+            more[SOLVER], counts[row], behind(times, row * samples), behind(theta, row * values),
+            behind(out, row * size), behind(grad, row * size * columns), more,
+        )  # fmt: skip
+        taken[row] = more[STEPS]
+    return 0
 
 
 def place_arrays(places: dict[int, Any], interpreted: bool) -> Any:
     """Return `more` from counts and arrays by place: addresses, or the arrays themselves without compilation."""
     more: list[Any] = [0] * N_MORE
     for place, value in places.items():
-        more[place] = value.ctypes.data if isinstance(value, np.ndarray) and not interpreted else value
+        if isinstance(value, np.ndarray):
+            more[place] = value.reshape(-1) if interpreted else address_of(value)
+        else:
+            more[place] = value
     return more if interpreted else np.array(more, dtype=np.int64)

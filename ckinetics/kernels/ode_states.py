@@ -2,7 +2,8 @@
 
 Behind the states in every row of `w` from Z on stand, where parameters are free, the derivatives of z with respect to
 each of them, state by state. `states` is a tuple with one entry a state: its length is known to the compiler. `free`
-holds the free parameters, or is None. `calls` are the addresses of a model's functions, and of `w`.
+is True, or None where no parameter is free: the compiler then leaves out what is done for them. `more` is the block of
+`ckinetics.kernels.ode_row`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,17 @@ import numpy as np
 
 from .jit import call, inner, outlined
 from .ode_layout import (
+    BY_OUTPUT,
+    BY_SAMPLE,
+    COLUMNS,
     DERIVATIVES,
     EQUATIONS,
+    FREE,
     HEAD,
     LINEAR,
+    N_COLUMNS,
+    N_FREE,
+    N_OUTPUTS,
     N_PARAMETERS,
     OBSERVE,
     OBSERVE_SLOPES,
@@ -22,7 +30,7 @@ from .ode_layout import (
     POSITIVE,
     RATES,
     SETTINGS,
-    W,
+    WANTED,
 )
 
 # A logarithm of 0 that stays finite in sums, and one below which a state goes back to its natural scale.
@@ -46,11 +54,11 @@ def divided(v, n, i):
 
 
 @inner
-def speeds(states, w, v, calls, phase, t, z, f):
+def speeds(states, w, v, phase, t, z, f):
     """Fill f with dz/dt at z, and Y with the states."""
     n = len(states)
     natural(states, w, v, z)
-    call(calls[EQUATIONS], RATES, phase, t, calls[W], f, 0, 0)
+    call(v[EQUATIONS], RATES, phase, t, w, f, 0, 0)
     for i in range(n):
         if divided(v, n, i):
             w[f + i] /= w[i]
@@ -76,13 +84,13 @@ def jacobian(states, w, v, f, g, d, jac):
 
 
 @outlined
-def columns(states, free, w, v, z, jac, fp, k):
+def columns(states, w, v, z, jac, fp, k):
     """Fill the columns of k with the speeds of those of z: jac times it, plus the derivative by its parameter."""
-    n = len(states)
-    for q in range(len(free)):
-        at = n * (q + 1)
+    n, m = len(states), v[N_PARAMETERS]
+    for q in range(v[N_FREE]):
+        at, by = n * (q + 1), fp + v[v[FREE] + q]
         for i in range(n):
-            total = w[fp + i * v[N_PARAMETERS] + free[q]]
+            total = w[by + i * m]
             if divided(v, n, i):
                 total /= w[i]
             for j in range(n):
@@ -102,7 +110,7 @@ def set_state(states, free, w, v, z, i, value):
     w[z + i] = np.log(value) if value > 0.0 else LOG_OF_ZERO
     v[HEAD + n + i] = 1
     if free is not None:
-        for q in range(1, len(free) + 1):
+        for q in range(1, v[N_FREE] + 1):
             w[z + n * q + i] = w[z + n * q + i] / value if value > 0.0 else 0.0
 
 
@@ -118,34 +126,36 @@ def change_scales(states, free, w, v, z, before):
             w[z + i] = np.log(now)
             v[HEAD + n + i] = 1
             if free is not None:
-                for q in range(1, len(free) + 1):
+                for q in range(1, v[N_FREE] + 1):
                     w[z + n * q + i] /= now
         elif v[HEAD + n + i] and now < LOWEST_LOG:
             w[z + i] = np.exp(now)
             v[HEAD + n + i] = 0
             if free is not None:
-                for q in range(1, len(free) + 1):
+                for q in range(1, v[N_FREE] + 1):
                     w[z + n * q + i] *= w[z + i]
 
 
 @outlined
-def record(states, free, w, v, calls, t, z, wanted, out, grad, row, m):
-    """Fill the outputs of sample m of a row, and their derivatives."""
+def record(states, free, w, v, t, z, more, out, grad, m):
+    """Fill the outputs of sample m, and their derivatives."""
     n = len(states)
-    observed, by_state = 5 * n, 7 * n
+    observed, by_state, by_parameter = 5 * n, 7 * n, v[OP]
+    wanted, columns_of, n_columns = more[WANTED], more[COLUMNS], more[N_COLUMNS]
     natural(states, w, v, z)
     for i in range(n):
         if v[HEAD + i] != LINEAR and w[i] < 0.0:  # an interpolant near 0
             w[i] = 0.0
-    for k in range(len(wanted)):
-        call(calls[SETTINGS], OBSERVE, wanted[k], t, calls[W], 0, 0, 0)
-        out[row, m, k] = w[observed]
+    for k in range(more[N_OUTPUTS]):
+        place = m * more[BY_SAMPLE] + k * more[BY_OUTPUT]
+        call(v[SETTINGS], OBSERVE, v[wanted + k], t, w, 0, 0, 0)
+        out[place] = w[observed]
         if free is not None:
-            call(calls[DERIVATIVES], OBSERVE_SLOPES, wanted[k], t, calls[W], 0, 0, 0)
-            by_parameter = v[OP]
-            for q in range(len(free)):
-                total = w[by_parameter + free[q]]
+            call(v[DERIVATIVES], OBSERVE_SLOPES, v[wanted + k], t, w, 0, 0, 0)
+            for q in range(v[N_FREE]):
+                at = z + n * (q + 1)
+                total = w[by_parameter + v[v[FREE] + q]]
                 for i in range(n):
-                    slope = w[z + n * (q + 1) + i]
+                    slope = w[at + i]
                     total += w[by_state + i] * (slope * w[i] if v[HEAD + n + i] else slope)
-                grad[row, m, k, q] = total
+                grad[place * n_columns + v[columns_of + q]] = total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner, outlined
+from .jit import call, inner, outlined, seldom
 from .ode_layout import (
     BY_TIME,
     CURVATURE,
@@ -17,13 +17,14 @@ from .ode_layout import (
     EQUATIONS,
     FP,
     FPS,
+    FREE,
     HEAD,
     LINEARISE,
+    N_FREE,
     N_PARAMETERS,
     PT,
     SLOPES,
     TIME_DEPENDENT,
-    W,
 )
 from .ode_states import STEEPEST, columns, divided, jacobian, natural, speeds
 from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
@@ -34,22 +35,22 @@ PIVOT_LOSS = 1e3
 
 
 @inner
-def begin(states, free, w, v, calls, phase, t, z, size, slopes_by_time, couple):
+def begin(states, free, w, v, phase, t, z, size, slopes_by_time, couple):
     """Fill F, G, D and JAC at z, FT where time stands in the equations, and how the columns' system changes."""
     n = len(states)
     f, g, ft, jac, d = n, 2 * n, 3 * n, 8 * n, 8 * n + 2 * n * n
     natural(states, w, v, z)
     if free is None:
-        call(calls[EQUATIONS], LINEARISE, phase, t, calls[W], f, d, 0)
+        call(v[EQUATIONS], LINEARISE, phase, t, w, f, d, 0)
     else:
-        call(calls[DERIVATIVES], SLOPES, phase, t, calls[W], f, d, v[FP])
-        call(calls[DERIVATIVES], CURVATURE, phase, t, calls[W], 0, 0, 0)
-        _couple(states, free, w, v, z, couple)
+        call(v[DERIVATIVES], SLOPES, phase, t, w, f, d, v[FP])
+        call(v[DERIVATIVES], CURVATURE, phase, t, w, 0, 0, 0)
+        _couple(states, w, v, z, couple)
     jacobian(states, w, v, f, g, d, jac)
     if v[TIME_DEPENDENT]:
-        call(calls[EQUATIONS], BY_TIME, phase, t, calls[W], 0, 0, 0)
+        call(v[EQUATIONS], BY_TIME, phase, t, w, 0, 0, 0)
         if free is not None:
-            _columns_by_time(states, free, w, v, z, slopes_by_time)
+            _columns_by_time(states, w, v, z, slopes_by_time)
         for i in range(n):
             if divided(v, n, i):
                 w[ft + i] /= w[i]
@@ -57,18 +58,18 @@ def begin(states, free, w, v, calls, phase, t, z, size, slopes_by_time, couple):
 
 
 @outlined
-def _couple(states, free, w, v, z, couple):
+def _couple(states, w, v, z, couple):
     """Fill couple[q] with the derivative by z of (jac times a column, plus the derivative by its parameter)."""
     n, m = len(states), v[N_PARAMETERS]
     f, d, d2, dp, fp = n, 8 * n + 2 * n * n, 8 * n + 7 * n * n, v[DP], v[FP]
-    for q in range(len(free)):
-        at = z + n * (q + 1)
+    for q in range(v[N_FREE]):
+        at, by = z + n * (q + 1), v[v[FREE] + q]
         for i in range(n):
             along = 0.0
             for j in range(n):
                 along += w[d + i * n + j] * w[at + j] * (w[j] if v[HEAD + n + j] else 1.0)
             for j in range(n):
-                total = w[dp + (i * m + free[q]) * n + j]
+                total = w[dp + (i * m + by) * n + j]
                 for k in range(n):
                     total += w[d2 + (i * n + j) * n + k] * w[at + k] * (w[k] if v[HEAD + n + k] else 1.0)
                 slope = w[d + i * n + j]
@@ -78,20 +79,20 @@ def _couple(states, free, w, v, z, couple):
                 if divided(v, n, i):
                     total -= w[at + i] * slope
                     if i == j:
-                        total += w[at + i] * w[f + i] - along - w[fp + i * m + free[q]]
+                        total += w[at + i] * w[f + i] - along - w[fp + i * m + by]
                     total /= w[i]
                 w[couple + (q * n + i) * n + j] = total if abs(total) < STEEPEST else 0.0
 
 
-@outlined
-def _columns_by_time(states, free, w, v, z, out):
+@seldom
+def _columns_by_time(states, w, v, z, out):
     """Fill the columns of out with the derivative by time of their speeds."""
     n = len(states)
     ft, dt = 3 * n, 8 * n + 5 * n * n
-    for q in range(len(free)):
-        at = n * (q + 1)
+    for q in range(v[N_FREE]):
+        at, by = n * (q + 1), v[PT] + v[v[FREE] + q]
         for i in range(n):
-            total = w[v[PT] + i * v[N_PARAMETERS] + free[q]]
+            total = w[by + i * v[N_PARAMETERS]]
             for j in range(n):
                 total += w[dt + i * n + j] * w[z + at + j] * (w[j] if v[HEAD + n + j] else 1.0)
             if divided(v, n, i):
@@ -162,7 +163,7 @@ def _solve(states, w, at, right):
 
 
 @inner
-def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
+def step(states, free, w, v, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
     """Fill `stage` with z after a step of this length, `wrong` with its error; False where the matrix is singular."""
     n = len(states)
     f, g = n, 2 * n
@@ -180,14 +181,14 @@ def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slo
         now = t + RODAS_TIME[s] * length
         if free is not None:
             natural(states, w, v, stage)
-            call(calls[DERIVATIVES], SLOPES, phase, now, calls[W], f, d_stage, v[FPS])
+            call(v[DERIVATIVES], SLOPES, phase, now, w, f, d_stage, v[FPS])
             jacobian(states, w, v, f, k, d_stage, jac_stage)
-            columns(states, free, w, v, stage, jac_stage, v[FPS], k)
+            columns(states, w, v, stage, jac_stage, v[FPS], k)
         elif s == 0:
             for i in range(n):
                 w[k + i] = w[g + i]
         else:
-            speeds(states, w, v, calls, phase, now, stage, k)
+            speeds(states, w, v, phase, now, stage, k)
         for i in range(size):
             total = 0.0
             for r in range(s):
@@ -198,7 +199,7 @@ def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, slo
                 w[k + i] += length * RODAS_SLOPE[s] * w[slopes_by_time + i]
         _solve(states, w, k, wrong)
         if free is not None:
-            for q in range(len(free)):
+            for q in range(v[N_FREE]):
                 at = k + n * (q + 1)
                 for i in range(n):
                     for j in range(n):

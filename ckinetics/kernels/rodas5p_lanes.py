@@ -10,7 +10,7 @@ import numpy as np
 
 from .jit import call, inner, outlined
 from .lanes import LANES, absolute, any_of, choose, exponential, times_plus
-from .ode_layout import BY_TIME, HEAD, LANE_EQUATIONS, LANE_W, LINEAR, LINEARISE, POSITIVE, RATES, TIME_DEPENDENT
+from .ode_layout import BY_TIME, HEAD, LANE_EQUATIONS, LINEAR, LINEARISE, POSITIVE, RATES, TIME_DEPENDENT
 from .ode_states import STEEPEST
 from .rodas5p import PIVOT_LOSS, STAGES
 from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
@@ -35,15 +35,15 @@ def _natural(states, w, v, z, logs):
 
 
 @inner
-def begin(states, w, v, calls, z, single):
+def begin(states, w, v, z, single):
     """Fill F, G, D and JAC at z, and FT where time stands in the equations."""
     n = len(states)
     f, g, ft, jac, d = n, 2 * n, 3 * n, 8 * n, 8 * n + 2 * n * n
     wrong, logs, by_time = z + WRONG * n, z + LOGS * n, z + BY_TIMES * n
     _natural(states, w, v, z, logs)
-    call(calls[LANE_EQUATIONS], LINEARISE, 0, 0.0, calls[LANE_W], f, d, single + NOW)
+    call(v[LANE_EQUATIONS], LINEARISE, 0, 0.0, w, f, d, single + NOW)
     if v[TIME_DEPENDENT]:
-        call(calls[LANE_EQUATIONS], BY_TIME, 0, 0.0, calls[LANE_W], 0, 0, single + NOW)
+        call(v[LANE_EQUATIONS], BY_TIME, 0, 0.0, w, 0, 0, single + NOW)
     for j in range(n):  # derivatives of y by z
         w[wrong + j] = choose(w[logs + j], w[j], 1.0)
     together = 0.0 * w[single + LENGTH]
@@ -76,7 +76,7 @@ def _change_rows(n, flat, order, k):
             size = abs(flat[(inverse + i * n + k) * LANES + lane])
             if size > (PIVOT_LOSS if swap == k else 1.0) * largest:
                 largest, swap = size, i
-        order[k, lane] = swap
+        order[k * LANES + lane] = swap
         if swap != k:
             for j in range(n):
                 one, other = (inverse + k * n + j) * LANES + lane, (inverse + swap * n + j) * LANES + lane
@@ -89,7 +89,7 @@ def _change_columns(n, flat, order):
     inverse = 8 * n + n * n
     for k in range(n - 1, -1, -1):
         for lane in range(LANES):
-            swap = order[k, lane]
+            swap = order[k * LANES + lane]
             if swap != k:
                 for i in range(n):
                     one, other = (inverse + i * n + k) * LANES + lane, (inverse + i * n + swap) * LANES + lane
@@ -117,7 +117,7 @@ def _invert(states, w, flat, order, single):
             if not changed:
                 for r in range(n):
                     for lane in range(LANES):
-                        order[r, lane] = r
+                        order[r * LANES + lane] = r
             changed = True
             _change_rows(n, flat, order, k)
         size = absolute(w[row + k])
@@ -137,7 +137,7 @@ def _invert(states, w, flat, order, single):
 
 
 @inner
-def step(states, w, v, flat, order, calls, z, single):
+def step(states, w, v, flat, order, z, single):
     """Fill `stage` with z after a step of this length, and `wrong` with its error."""
     n = len(states)
     g, inverse = 2 * n, 8 * n + n * n
@@ -160,7 +160,7 @@ def step(states, w, v, flat, order, calls, z, single):
         else:
             _natural(states, w, v, stage, logs)
             w[single + STAGE_TIME] = times_plus(w[single + LENGTH], RODAS_TIME[s], w[single + NOW])
-            call(calls[LANE_EQUATIONS], RATES, 0, 0.0, calls[LANE_W], k, 0, single + STAGE_TIME)
+            call(v[LANE_EQUATIONS], RATES, 0, 0.0, w, k, 0, single + STAGE_TIME)
             for i in range(n):
                 if v[HEAD + i] == POSITIVE:
                     w[k + i] = choose(w[logs + i], w[k + i] / w[i], w[k + i])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .jit import call, inner, outlined
-from .ode_layout import DERIVATIVES, FP, SLOPES, W
+from .ode_layout import DERIVATIVES, FP, SLOPES
 from .ode_states import columns, jacobian, natural, speeds
 from .tableaus import TSIT_A, TSIT_DENSE, TSIT_ERROR, TSIT_TIME
 
@@ -11,30 +11,30 @@ STAGES = 7
 
 
 @inner
-def _speeds(states, free, w, v, calls, phase, t, z, k):
+def _speeds(states, free, w, v, phase, t, z, k):
     """Fill k with the speeds of z and of its columns."""
     n = len(states)
     f, jac, d = n, 8 * n, 8 * n + 2 * n * n
     if free is None:
-        speeds(states, w, v, calls, phase, t, z, k)
+        speeds(states, w, v, phase, t, z, k)
     else:
         natural(states, w, v, z)
-        call(calls[DERIVATIVES], SLOPES, phase, t, calls[W], f, d, v[FP])
+        call(v[DERIVATIVES], SLOPES, phase, t, w, f, d, v[FP])
         jacobian(states, w, v, f, k, d, jac)
-        columns(states, free, w, v, z, jac, v[FP], k)
+        columns(states, w, v, z, jac, v[FP], k)
 
 
 @outlined
-def begin(states, free, w, v, calls, phase, t, z, ks):
+def begin(states, free, w, v, phase, t, z, ks):
     """Fill the first stage, and G with the speeds of the states."""
     n = len(states)
-    _speeds(states, free, w, v, calls, phase, t, z, ks)
+    _speeds(states, free, w, v, phase, t, z, ks)
     for i in range(n):
         w[2 * n + i] = w[ks + i]
 
 
 @inner
-def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, ks):
+def step(states, free, w, v, phase, t, length, z, size, stage, wrong, ks):
     """Fill `stage` with z after a step of this length and `wrong` with the error of its states."""
     for s in range(1, STAGES):
         for i in range(size):
@@ -42,7 +42,7 @@ def step(states, free, w, v, calls, phase, t, length, z, size, stage, wrong, ks)
             for r in range(s):
                 total += TSIT_A[s, r] * w[ks + r * size + i]
             w[stage + i] = w[z + i] + length * total
-        _speeds(states, free, w, v, calls, phase, t + TSIT_TIME[s] * length, stage, ks + s * size)
+        _speeds(states, free, w, v, phase, t + TSIT_TIME[s] * length, stage, ks + s * size)
     for i in range(len(states)):
         total = 0.0
         for s in range(STAGES):

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .library import Model
     from .specification import Specification
 
-TEMPLATES = Path(__file__).parent / "templates"
+_FOLDER = Path(__file__).parent
+TEMPLATES = _FOLDER / "templates"
 _IMPORT_LOCK = threading.Lock()
 _KEPT, _END = "# the model file: ", "# sha256 of the text above: "
 
@@ -42,14 +43,19 @@ def module_name(model: Model) -> str:
 
 
 def _name_of(name: str, text: str) -> str:
-    digest = hashlib.sha256(f"{__version__} {kernel_stamp()} {generator_stamp()} {name}\n".encode())
+    return _hashed(name, text, f"{__version__} {kernel_stamp()} {generator_stamp()}")
+
+
+@functools.lru_cache(maxsize=1000)
+def _hashed(name: str, text: str, stamp: str) -> str:
+    digest = hashlib.sha256(f"{stamp} {name}\n".encode())
     digest.update(text.encode())
     return f"ckinetics_model_{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{digest.hexdigest()[:20]}"
 
 
 def generator_stamp() -> str:
     """Return a hash over everything that writes modules: this package's code, its templates, sympy and jinja2."""
-    return _stamp(Path(__file__).parent)
+    return _stamp(_FOLDER)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from .system_code import Function
 
 _NAMES = {"np.exp(": "exponential(", "np.log(": "logarithm(", "np.sqrt(": "square_root("}
 # Branches, and functions that numbers side by side do not have.
-_OTHER = re.compile(r"\bif\b|\b(?!exponential\b|logarithm\b|square_root\b)[A-Za-z_.]+\(")
+_OTHER = re.compile(r"\bif\b|\b(?!exponential\b|logarithm\b|square_root\b)[\w.]+\(")
 
 
 def side_by_side(equations: Function) -> Function | None:

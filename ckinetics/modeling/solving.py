@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..kernels import ode_layout as place
 from ..kernels import solver_codes
 from ..kernels.solver_codes import AGAIN
 from ..threads import run_slices
@@ -135,122 +136,178 @@ def solve(
     chosen = model.method if method == "auto" else method
     patients, samples = times.shape
     known = list(model.specification.outputs)
-    wanted = np.array([known.index(name) for name in outputs], dtype=np.int64)
+    wanted = [known.index(name) for name in outputs]
     ordered, counts, back = _ascending(times)
     if events is None:
         from .events import Events
 
         events = Events.of_file(model, patients)
-    theta = np.require(theta, np.float64, ["C", "W"])  # another kind would compile the solvers anew
-    values = np.empty((patients, samples, len(wanted)))
-    codes, steps = np.zeros(patients, np.int8), np.zeros(patients, np.int32)
-    gradient = None if free is None else np.empty((*values.shape, len(free)))
+    theta = np.ascontiguousarray(theta, np.float64)
+    fixed = _Fixed.of(model, free, chosen == "rodas5p" and free is None)
 
-    more = None if free is None else np.asarray(free, np.int64)
-    fixed = _Fixed.of(model, more is not None, chosen == "rodas5p" and more is None)
-
-    def run(method: str, rows: np.ndarray | slice, out: tuple[Any, ...]) -> None:
-        from ..kernels.ode_profiles import profiles
-
-        which = (True, None) if method == "rodas5p" else (None, True)
-        given = (ordered[rows], counts[rows], theta[rows])
-        what = (*events.arrays(rows), wanted, float(rtol), int(max_steps))
+    def run(rows: np.ndarray | slice, solver: str) -> _Answers:
+        given = (ordered[rows], theta[rows], counts[rows])
+        answers = _Answers.of(len(given[2]), samples, len(wanted), len(fixed.free or []))
+        settings = (events.arrays(rows), wanted, rtol, max_steps)
 
         def work(first: int, last: int) -> None:
-            w, v = fixed.scratch(0 if more is None else len(more))
-            places = (w, v) if fixed.interpreted else (w.ctypes.data, v.ctypes.data)
-            calls = (*fixed.calls, places[0])
-            profiles(fixed.states, *which, more, first, last, *given, *fixed.inputs, *what, calls, places[1], *out)
+            fixed.solve(solver, first, last, fixed.places(*settings), *given, answers)
 
-        run_slices(work, len(given[1]), threads)
+        run_slices(work, len(given[2]), threads)
+        return answers
 
-    def run_side_by_side() -> None:
-        from ..kernels.lane_profiles import lane_profiles
-
-        what = (*events.arrays(slice(None)), wanted, float(rtol), int(max_steps))
-
-        def work(first: int, last: int) -> None:
-            (w, v), (wide, *more_scratch) = fixed.scratch(0), fixed.wide_scratch()
-            calls = (*fixed.calls, w.ctypes.data, fixed.lanes, wide.ctypes.data)
-            given = (ordered, counts, theta, *fixed.inputs, *what)
-            scratch = (v.ctypes.data, *more_scratch)
-            lane_profiles(fixed.states, first, last, *given, calls, *scratch, values, steps, codes)
-
-        run_slices(work, patients, threads)
-
-    def run_again(rows: np.ndarray) -> None:
-        again = (values[rows], None if gradient is None else gradient[rows], steps[rows], codes[rows])
-        run("rodas5p", rows, again)
-        values[rows], steps[rows], codes[rows] = again[0], again[2], again[3]
-        if gradient is not None:
-            gradient[rows] = again[1]
-
+    found = run(slice(None), chosen if fixed.lanes is None else _LANES)
     if fixed.lanes is not None:
-        run_side_by_side()
-        left = codes == AGAIN
+        left = found.codes == AGAIN
     else:
-        run(chosen, slice(None), (values, gradient, steps, codes))
-        left = (codes == Outcome.step_limit) & (method == "auto") & (chosen == "tsit5")
+        left = (found.codes == Outcome.step_limit) & (method == "auto") & (chosen == "tsit5")
     if left.any():
-        run_again(np.flatnonzero(left))
+        again = np.flatnonzero(left)
+        found.replace(again, run(again, "rodas5p"))
+    values, gradient = found.values, None if free is None else found.gradient
     if back is not None:
         values = np.take_along_axis(values, back[:, :, None], axis=1)
         if gradient is not None:
             gradient = np.take_along_axis(gradient, back[:, :, None, None], axis=1)
-    return Solution(values, gradient, codes, steps, chosen)
+    return Solution(values, gradient, found.codes.astype(np.int8), found.steps.astype(np.int32), chosen)
+
+
+# How patients side by side are solved.
+_LANES = "lanes"
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a compiled solver writes: values and derivatives as in `Solution`, and whole numbers."""
+
+    values: np.ndarray
+    gradient: np.ndarray
+    codes: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def of(cls, patients: int, samples: int, outputs: int, columns: int) -> _Answers:
+        shape = (patients, samples, outputs)
+        codes, steps = np.zeros((2, patients), np.int64)
+        return cls(np.empty(shape), np.empty((*shape, columns)), codes, steps)
+
+    def replace(self, rows: np.ndarray, others: _Answers) -> None:
+        self.values[rows], self.gradient[rows] = others.values, others.gradient
+        self.codes[rows], self.steps[rows] = others.codes, others.steps
 
 
 @dataclass(frozen=True)
 class _Fixed:
     """What a compiled solver is given of a model, the same for all patients."""
 
-    states: tuple[int, ...]
-    calls: tuple[Any, ...]
-    inputs: tuple[np.ndarray, np.ndarray, np.ndarray]
-    whole: np.ndarray
+    n_states: int
+    free: list[int] | None
+    start: list[float]
+    whole: list[Any]
+    inputs: list[int]
     size: int
     interpreted: bool
     lanes: int | None
 
     @classmethod
-    def of(cls, model: Model, gradient: bool, side_by_side: bool = False) -> _Fixed:
+    def of(cls, model: Model, free: np.ndarray | None, side_by_side: bool = False) -> _Fixed:
         from ..kernels.jit import pointer
 
         module = model.compiled
-        equations, settings = pointer(module.equations), pointer(module.settings)
-        interpreted, wide = callable(equations), None
+        equations, wide = pointer(module.equations), None
+        interpreted = callable(equations)
         if side_by_side and module.SIDE_BY_SIDE and not interpreted:
             from ..kernels.lanes import lanes
 
             wide = pointer(module.equations_side_by_side, lanes)
+        whole: list[Any] = module.WHOLE.copy()
+        whole[place.EQUATIONS], whole[place.SETTINGS] = equations, pointer(module.settings)
+        whole[place.DERIVATIVES] = 0 if free is None else pointer(module.derivatives)
+        whole[place.LANE_EQUATIONS] = wide or 0
         return cls(
-            states=(0,) * module.N_STATES,
-            calls=(equations, settings, pointer(module.derivatives) if gradient else equations),
-            inputs=(
-                np.array(module.VARYING_START, np.float64),
-                np.array(module.INPUT_STATE, np.int64),
-                np.array(module.INPUT_PLACE, np.int64),
-            ),
-            whole=np.array(module.WHOLE, np.int64),
+            n_states=module.N_STATES,
+            free=None if free is None else np.asarray(free).tolist(),
+            start=module.VARYING_START,
+            whole=whole,
+            inputs=[*module.INPUT_STATE, *module.INPUT_PLACE],
             size=module.FIXED,
             interpreted=interpreted,
             lanes=wide,
         )
 
-    def scratch(self, n_free: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the two arrays that a solver works in, for one thread."""
-        n = len(self.states)
-        return np.zeros(self.size + 16 * n * (n_free + 1) + n_free * n * n), self.whole.copy()
+    def places(
+        self,
+        events: tuple[np.ndarray, np.ndarray, np.ndarray],
+        wanted: list[int],
+        rtol: float,
+        max_steps: int,
+        columns: list[int] | None = None,
+    ) -> dict[int, Any]:
+        """Return what `more` holds for one thread, by its place: these arrays must live as long as it is used."""
+        n, free = self.n_states, self.free or []
+        columns = list(range(len(free))) if columns is None else columns
+        v = [*self.whole, *free, *wanted, *self.inputs, *columns]
+        at = len(self.whole)
+        v[place.N_FREE], v[place.FREE] = len(free), at
+        used = self.size + 16 * n * (len(free) + 1) + len(free) * n * n
+        w = np.zeros(used + 1 + len(self.start))
+        w[used:] = [rtol, *self.start]
+        inputs = at + len(free) + len(wanted)
+        return {
+            place.N_OUTPUTS: len(wanted),
+            place.WANTED: at + len(free),
+            place.BY_SAMPLE: len(wanted),
+            place.BY_OUTPUT: 1,
+            place.N_COLUMNS: len(free),
+            place.COLUMNS: inputs + len(self.inputs),
+            place.W: w,
+            place.V: v if self.interpreted else np.array(v, np.int64),
+            place.VARYING: used + 1,
+            place.INPUT_STATE: inputs,
+            place.INPUT_PLACE: inputs + len(self.inputs) // 2,
+            place.EVENT_TIMES: np.ascontiguousarray(events[0], np.float64),
+            place.EVENT_INPUTS: np.ascontiguousarray(events[1], np.int64),
+            place.EVENT_VALUES: np.ascontiguousarray(events[2], np.float64),
+            place.N_EVENTS: events[0].shape[1],
+            place.RTOL: used,
+            place.MAX_STEPS: int(max_steps),
+        }
 
-    def wide_scratch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the arrays in which patients are solved side by side, for one thread."""
+    def solve(
+        self, solver: str, first: int, last: int, places: dict[int, Any], times: np.ndarray, theta: np.ndarray,
+        counts: np.ndarray, answers: _Answers,
+    ) -> None:  # fmt: skip
+        """Solve patients first to last, by a method."""
+        from ..kernels.jit import call_from_python, curve_pointer
+        from ..kernels.ode_row import place_arrays, row_solver, solve_rows
+
+        places[place.PATIENT] = first
+        places[place.N_SAMPLES], places[place.N_VALUES_GIVEN] = times.shape[1], theta.shape[1]
+        places[place.COUNTS], places[place.TAKEN], places[place.CODES] = counts, answers.steps, answers.codes
+        if solver == _LANES:
+            from ..kernels.lane_profiles import lane_solver
+
+            places |= self.lane_places()
+            function = curve_pointer(lane_solver(self.n_states))
+        else:
+            places[place.SOLVER] = curve_pointer(row_solver(self.n_states, solver == "rodas5p", self.free is not None))
+            function = curve_pointer(solve_rows)
+        arrays = (times, theta, answers.values, answers.gradient)
+        more = place_arrays(places, self.interpreted)
+        call_from_python(function, last, *(array.reshape(-1) for array in arrays), more)
+
+    def lane_places(self) -> dict[int, Any]:
+        """Return the arrays in which patients are solved side by side, by their place in `more`."""
         from ..kernels.lanes import LANES
 
         numbers = np.zeros((self.size + 1) * LANES)
-        # As processors want it: numbers in lanes begin at multiples of their size.
-        numbers = numbers[-(numbers.ctypes.data // 8) % LANES :]
-        book, order = np.zeros((3, LANES), np.int64), np.zeros((len(self.states), LANES), np.int64)
-        return numbers, book, order, np.zeros((3, LANES))
+        return {
+            # As processors want it: numbers in lanes begin at multiples of their size.
+            place.LANE_W: numbers[-(numbers.ctypes.data // 8) % LANES :],
+            place.BOOK: np.zeros((3, LANES), np.int64),
+            place.ORDER: np.zeros((self.n_states, LANES), np.int64),
+            place.CLOCKS: np.zeros((3, LANES)),
+        }
 
 
 def _ascending(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -62,7 +62,7 @@ def inverses(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     w = numbers[-(numbers.ctypes.data // 8) % LANES :][: (single + 8) * LANES].reshape(-1, LANES)
     w[8 * n : 8 * n + n * n] = (np.eye(n) / RODAS_GAMMA - matrices).reshape(LANES, -1).T
     w[single + rodas5p_lanes.LENGTH] = 1.0
-    invert_all((0,) * n, w.ctypes.data, np.zeros((n, LANES), np.int64), single)
+    invert_all((0,) * n, w.ctypes.data, np.zeros(n * LANES, np.int64), single)
     found = w[8 * n + n * n : 8 * n + 2 * n * n].T.reshape(LANES, n, n)
     return w[single + rodas5p_lanes.FAILED] == 0.0, found
 

@@ -173,7 +173,7 @@ def test_a_process_may_be_killed_while_it_compiles(tmp_path):
     environment = os.environ | {"CKINETICS_CACHE_DIR": str(tmp_path)}
     environment.pop("NUMBA_DISABLE_JIT", None)
     # Once the module is written, nothing of it compiled; then with some functions compiled, and others not.
-    for there, missing in (("models/*.py", "models/**/*.nbi"), ("**/*equations*.nbi", "**/*profiles*.nbi")):
+    for there, missing in (("models/*.py", "models/**/*.nbi"), ("**/*equations*.nbi", "**/*solve_row*.nbi")):
         with subprocess.Popen([sys.executable, "-c", INTEGRATE], env=environment, stderr=subprocess.DEVNULL) as process:
             while not any(tmp_path.glob(there)):
                 assert process.poll() is None
@@ -184,4 +184,4 @@ def test_a_process_may_be_killed_while_it_compiles(tmp_path):
         [sys.executable, "-c", INTEGRATE], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout == "24000\n"
-    assert any(tmp_path.glob("**/*profiles*.nbi"))
+    assert any(tmp_path.glob("**/*solve_row*.nbi"))

@@ -66,6 +66,10 @@ def test_states_of_all_kinds(monkeypatch, rates, starts, scale):
     assert beside.values == pytest.approx(single.values, rel=1e-6, abs=1e-9 if scale == "linear" else 0)
 
 
+def test_functions_that_lanes_do_not_have():
+    assert not load_model("owens_bozic2021").compiled.SIDE_BY_SIDE  # it holds expm1
+
+
 def test_neighbours_and_threads_change_no_digit():
     model = load_model(PROBLEMS / "tumour5.toml")
     patients = 5 * LANES

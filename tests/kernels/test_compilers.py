@@ -1,0 +1,82 @@
+"""What compilation leaves out, and what it must not."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from kernel_calls import from_python
+
+from ckinetics.kernels.jit import call_from_python, curve_pointer, inner, larger, seldom, smaller
+
+compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+
+
+@inner
+def _powers(x, k):
+    return x**2 + x**-0.5 + x / k - (x // k) * (x % k) + (k if k > 2 else -k)
+
+
+@seldom
+def _sum(x, n):
+    total, start = 0.0, n
+    for i in range(n):
+        total += x[i] * start
+        start = start - 1
+    return total
+
+
+def test_operators_of_mixed_numbers():
+    powers = from_python(_powers)
+    for x, k in ((2.5, 2), (7.25, 3)):
+        assert powers(x, k) == pytest.approx(_plain(_powers)(x, k), rel=1e-15)
+
+
+def _plain(function):
+    return getattr(function, "py_func", function)
+
+
+@pytest.mark.parametrize("values", [(1.0, 2.0), (2.0, 1.0), (np.nan, 1.0), (1.0, np.nan), (-0.0, 0.0)])
+def test_larger_and_smaller_are_those_of_python(values):
+    np.testing.assert_array_equal(from_python(larger)(*values), max(*values))
+    np.testing.assert_array_equal(from_python(smaller)(*values), min(*values))
+
+
+def test_an_address_is_called_from_python():
+    def fill(n, times, theta, out, grad, more):
+        for i in range(n):
+            out[i] = times[i] * theta[0]
+        more[0] = 7
+        grad[0] = _sum(times, n) if n > 2 else 0.0
+        return n
+
+    collects = gc.isenabled()
+    times, out, grad, more = np.arange(1.0, 4.0), np.zeros(3), np.zeros(1), np.zeros(1, np.int64)
+    assert call_from_python(curve_pointer(fill), 3, times, np.array([2.0]), out, grad, more) == 3
+    assert gc.isenabled() == collects
+    assert (out.tolist(), grad.tolist(), more.tolist()) == ([2.0, 4.0, 6.0], [10.0], [7])
+
+
+@compiled_only
+@pytest.mark.parametrize(("method", "other"), [("rodas5p", "tsit5"), ("tsit5", "rodas5p")])
+def test_only_the_method_in_use_is_compiled(tmp_path, method, other):
+    code = f"""
+import numba.core.event as event
+import numpy as np
+from ckinetics.modeling import load_model
+from ckinetics.modeling.solving import solve
+model = load_model("cytokine_expansion")
+with event.install_recorder("numba:compile") as recorder:
+    solve(model, np.array([[1.0, 2.0]]), model.natural_parameters(None)[0][None],
+          outputs=list(model.specification.outputs)[:1], free=np.arange(2), method="{method}")
+print(*(event.data["dispatcher"].py_func.__module__ for _, event in recorder.buffer))
+"""
+    environment = os.environ | {"CKINETICS_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert f"ckinetics.kernels.{method}" in done.stdout.split()
+    assert f"ckinetics.kernels.{other}" not in done.stdout.split()
