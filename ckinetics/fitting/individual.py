@@ -98,7 +98,8 @@ def fit(
         the first of successive ones and leaves the others out. (Names of Beal 2001, doi 10.1023/A:1012299115260.)
     assay_error : {"none", "counting"}
         "counting": copies in the wells are counted, so each sample has a variance of its own beside the residual one:
-        that of the copies expected at the *predicted* level, also below LLOQ. Needs `lod` of the samples.
+        that of the copies expected at the *predicted* level, also below LLOQ (of ln(level): ln(1 + 1/copies)). Where
+        the hit model takes a sample, it counts the copies itself. Needs `lod` of the samples.
     prior : {"none", "file"}
         "file": the random effects of the model file are a normal prior (maximum a posteriori); estimates of patients
         with few samples are drawn to the file's values. It says nothing of a parameter that takes the data's unit,

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .jit import call_curve, inner, jit, outlined
-from .likelihood import HALF_LOG_2PI, QUANTIFIED, terms
+from .likelihood import DETECTED_BELOW, HALF_LOG_2PI, NOT_DETECTED, QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
-from .residual_forms import CONSTANT, PROPORTIONAL, TINY, deviation
+from .residual_forms import CONSTANT, PROPORTIONAL, TINY, counting, deviation
 
 # Rows of `scale`, whose columns are parameters: bounds on the estimation scale (equal where one is held), transform,
 # bounds on the natural scale, and mean and 1/variance of a normal prior (0 without one).
@@ -240,12 +240,10 @@ def objective(
             information[place_a, place_a] += ss
             continue
         s, by_a, by_b, slope = deviation(form, a, b, f)
-        if noise > 0.0 and seen:
-            # Counting: the variance of a level grows with it, that of its ln falls.
-            added = noise / f if on_log else noise * abs(f)
+        if noise > 0.0 and seen and kind != NOT_DETECTED and kind != DETECTED_BELOW:
+            added, turn = counting(noise, f, on_log)
             own = s * s / (s * s + added)
-            turn = 0.5 / f if f != 0.0 else 0.0
-            slope = own * slope + (1.0 - own) * (-turn if on_log else turn)
+            slope = own * slope + (1.0 - own) * turn
             by_a, by_b, s = own * by_a, own * by_b, math.sqrt(s * s + added)
         value, by_f, by_s, ff, fs, ss = terms(kind, y, level, s, rate)
         total += value
