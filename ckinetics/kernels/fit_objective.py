@@ -69,6 +69,8 @@ class Work(NamedTuple):
 
 # Rows of `Work.chain`: d natural/d u, and derivatives by u of one prediction and of ln of its standard deviation.
 SLOPE, BY_F, BY_S = 0, 1, 2
+# Of the lowest level: what the constant part of a combined error begins with, in place of the level itself.
+SMALL = 0.3
 # Numbers that a processor takes at once: derivatives in `Work.rows` and `Work.sums` lie in blocks, the last filled up.
 BLOCK = 4
 
@@ -135,7 +137,7 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
                 exact = exact and regular
         if not (exact or (roughly and not on_log)):
             continue
-        count, plain, relative = 0, 0.0, 0.0
+        count, plain, relative, least = 0, 0.0, 0.0, np.inf
         for i in range(data.counts[patient, N_SAMPLES]):
             regular = data.marks[patient, KIND, i] == QUANTIFIED and not data.values[patient, NOISE, i] > 0.0
             if data.marks[patient, OUTPUT, i] != output or not regular:
@@ -145,16 +147,19 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
             off = y - work.level[place]
             count += 1
             plain += off * off
+            least = min(least, abs(y)) if y != 0.0 else least
             if place_b >= 0:
                 # A start need not be exact, and a curve near 0 would ruin it.
                 f = work.out[place]
                 relative += (off / (f if exact else max(abs(f), abs(y), TINY))) ** 2
         if count == 0:
             continue
-        share = 1.0 if single else 0.5
+        if not single and relative < np.inf and least < np.inf:
+            # A constant part as large as residuals are would leave low levels without weight: they are no guide to it.
+            plain = relative * (SMALL * least) ** 2
         for place, total in ((place_a, plain), (place_b, relative)):
             if place >= 0 and lower[place] < upper[place] and total < np.inf:
-                size = math.log(share * math.sqrt(total / count)) if total > 0.0 else lower[place]
+                size = math.log(math.sqrt(total / count)) if total > 0.0 else lower[place]
                 u[place] = min(max(size, lower[place]), upper[place])
 
 

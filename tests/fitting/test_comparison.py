@@ -561,7 +561,7 @@ def test_a_curve_through_all_samples_ends_anywhere_on_the_natural_scale_and_is_n
         "exact": fit(profiles, "stein2019", residual="combined2", interval="t"),
         "held": fit(profiles, "stein2019", residual="combined2", fixed={"alpha": 0.3, "beta": 0.3}, interval="t"),
     }
-    assert int(made["exact"]["convergence"][0]) == Convergence.converged
+    assert int(made["exact"]["convergence"][0]) <= Convergence.converged_at_kink
     found = compare(made, criterion="BIC")
     assert found["patients"]["outcome"].values[:, 0].tolist() == [Compared.not_fitted, Compared.compared]
     assert "no parameter is determined" in str(found["patients"]["reason"].values[0, 0])
