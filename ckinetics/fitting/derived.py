@@ -21,7 +21,7 @@ _WIDTH = {True: 1e-5, False: 1e-3}
 # Days up to which curves are looked at: beyond, they go on as they last did.
 _HORIZON = 3650.0
 _MONTH = 28.0
-# Days behind a dose, or the end of a phase, at which intervals of an area end.
+# Days behind a dose at which intervals of an area end.
 _BEHIND = 2.0 ** np.arange(-7, 5)
 # Of the highest level: what is left of a curve below it is rounding.
 _NOTHING = 1e-12
@@ -156,11 +156,12 @@ def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, 
     problem, constants = fitted.problem, fitted.constants[rows]
     events = None if fitted.events is None else fitted.events.of_patients(rows)
     factor = time_factor(problem.model)
-    corners = problem.phase_ends(theta, constants) / factor
-    if events is not None:
-        corners = np.concatenate([corners, events.times / factor], axis=1)
-    corners = np.where((corners > 0) & (corners < _HORIZON), corners, 0.0)
-    times, shares = _points_of_areas(corners)
+    ends = problem.phase_ends(theta, constants) / factor
+    # What follows a switch is quick in some equations too; closed forms are of slow curves, and fitted by the thousand.
+    doses = np.empty((len(theta), 0)) if events is None else np.concatenate([events.times / factor, ends], axis=1)
+    times, shares = _points_of_areas(
+        *(np.where((corners > 0) & (corners < _HORIZON), corners, 0.0) for corners in (ends, doses))
+    )
     window = np.maximum(_last_time(fitted)[rows], _MONTH)[:, None]
     level = problem.curve(times * factor, theta, constants, events, threads=fitted.threads)[0]
     lost = np.isnan(level).all(axis=1)
@@ -200,21 +201,21 @@ def _last_time(fitted: Fitted) -> np.ndarray:
     return np.asarray(times.max(axis=1, initial=0.0)) / time_factor(fitted.problem.model)
 
 
-def _points_of_areas(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _points_of_areas(ends: np.ndarray, doses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ascending order and their weights in an integral, both (patient, time).
 
-    Between corners (ends of phases, doses) a curve is smooth, and four points of Gauss and Legendre an interval have
-    all its digits; behind them it may be as quick as absorption is, so that intervals are short there. The edges of
-    intervals have weight 0.
+    Between ends of phases and doses a curve is smooth, and four points of Gauss and Legendre an interval have all its
+    digits; behind a dose it may be as quick as absorption is, so that intervals are short there. The edges of intervals
+    have weight 0.
     """
     grid = np.concatenate([np.linspace(0.0, _MONTH, 57), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 71)[1:]])
-    begins = np.concatenate([np.zeros((len(corners), 1)), corners], axis=1)
-    behind = (begins[:, :, None] + _BEHIND).reshape(len(corners), begins.shape[1] * len(_BEHIND))
-    edges = np.concatenate([np.tile(grid, (len(corners), 1)), corners, np.minimum(behind, _HORIZON)], axis=1)
+    early = np.concatenate([_BEHIND[grid[1] > _BEHIND], grid])
+    behind = (doses[:, :, None] + _BEHIND).reshape(len(doses), doses.shape[1] * len(_BEHIND))
+    edges = np.concatenate([np.tile(early, (len(ends), 1)), ends, doses, np.minimum(behind, _HORIZON)], axis=1)
     edges = np.sort(edges, axis=1)
     weights = np.polynomial.legendre.leggauss(len(_POSITIONS) - 1)[1]
     width = np.diff(edges, axis=1)[:, :, None]
-    shape = (len(corners), (edges.shape[1] - 1) * len(_POSITIONS))
+    shape = (len(ends), (edges.shape[1] - 1) * len(_POSITIONS))
     times = (edges[:, :-1, None] + width * _POSITIONS).reshape(shape)
     shares = np.concatenate([0.0 * width, 0.5 * width * weights], axis=2).reshape(shape)
     return np.concatenate([times, edges[:, -1:]], axis=1), np.pad(shares, ((0, 0), (0, 1)))
