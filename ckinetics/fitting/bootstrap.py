@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels import likelihood
 from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT, Data, Y
 from .fitted import Fitted
+from .residuals import counting_variance
 from .starts import patient_generator
 
 # Tells draws of replicates from those of starts.
@@ -62,8 +63,7 @@ def _draw(fitted: Fitted, rows: np.ndarray) -> Data:
         predicted = curve[number][at, data.marks[:, AT]]
         with np.errstate(all="ignore"):
             sd = error.sd(predicted, values)
-            # Counting: the variance of a level grows with it, that of its ln falls.
-            noise = data.values[:, NOISE] / predicted if error.on_log else data.values[:, NOISE] * np.abs(predicted)
+            noise = counting_variance(data.values[:, NOISE], predicted, on_log=error.on_log)
             sd = np.sqrt(sd**2 + np.where(np.isfinite(noise), noise, 0.0))
             centre = np.log(np.maximum(predicted, 1e-300)) if error.on_log else predicted
             drawn = centre + sd * normal

@@ -299,6 +299,8 @@ def _failures(
         table = fit["estimates"].to_dataset().transpose("patient", "parameter")
         free = table["fixed"].values == YesNo.no
         lost = (table["estimable"].values[:, free] == YesNo.no).all(axis=1)
+        # Parameters of residual errors stand behind those of the curve.
+        scatter = free[-sum(2 if " + " in words else 1 for words in settings_of(fit)["residual"].values()) :].any()
         for row in range(codes.shape[1]):
             if apart[row]:
                 counts = ", ".join(
@@ -307,8 +309,9 @@ def _failures(
                 out[at, row] = f"the models used different samples (numbers: {counts}), so they cannot be compared here"
             elif codes[at, row] not in AT_MINIMUM or not np.isfinite(minus2ll[at, row]):
                 out[at, row] = str(messages[row]) or "not fitted"
-            elif codes[at, row] == Convergence.at_bound and lost[row]:
-                # Without residual error −2 log-likelihood has no minimum: it ends at the bound, wherever that is.
+            elif lost[row] and (codes[at, row] == Convergence.at_bound or scatter):
+                # Without residual error −2 log-likelihood has no minimum: it ends at the bound, or where rounding ends
+                # it. What does have one determines the residual error at least.
                 out[at, row] = f"no parameter is determined, so −2 log-likelihood means nothing: {messages[row]}"
     return out
 

@@ -21,6 +21,10 @@ _WIDTH = {True: 1e-5, False: 1e-3}
 # Days up to which curves are looked at: beyond, they go on as they last did.
 _HORIZON = 3650.0
 _MONTH = 28.0
+# Days behind a dose at which intervals of an area end.
+_BEHIND = 2.0 ** np.arange(-7, 5)
+# Of the highest level: what is left of a curve below it is rounding.
+_NOTHING = 1e-12
 
 
 def derived_quantities(fitted: Fitted, replicates: np.ndarray | None) -> xr.Dataset:
@@ -29,9 +33,11 @@ def derived_quantities(fitted: Fitted, replicates: np.ndarray | None) -> xr.Data
     Standard errors are by the delta method on ln of the quantity where it is positive, from differences of it.
     """
     scale, u = fitted.problem.scale, fitted.found.u
-    entries = fitted.problem.model.specification.derived
+    entries = dict(fitted.problem.model.specification.derived)
     extra = _CURVE if fitted.problem.model.specification.states else {}
-    extra = {name: entry for name, entry in extra.items() if name not in entries}
+    if _dosed_as_in_file(fitted):
+        extra = {name: entry for name, entry in extra.items() if name not in entries}
+    entries = {name: entry for name, entry in entries.items() if name not in extra}
     names = [*entries, *extra]
     values = _compute(fitted, u, extra)
     # A quantity that follows a parameter which the data do not determine is not determined either.
@@ -113,14 +119,16 @@ def _compute(
     own[np.isnan(theta).any(axis=1)] = np.nan
     if not extra:
         return own
+    own = own[:, [name not in extra for name in model.specification.derived]]
     found = _of_curve(fitted, theta, rows)
     return np.concatenate([own, np.stack([found[name] for name in extra], axis=1)], axis=1)
 
 
-# Unit and meaning of what is read from the first output's curve, where the file has no quantity of that name.
+# Unit and meaning of what is read from the first output's curve: where the file has no quantity of that name, or has a
+# formula for one dose and the patients were given others.
 _CURVE = {
-    "cmax": ("{unit}", "peak of the fitted curve"),
-    "tmax": ("day", "time of the peak of the fitted curve"),
+    "cmax": ("{unit}", "peak of the fitted curve, until the last sample or day 28"),
+    "tmax": ("day", "time of the peak of the fitted curve, until the last sample or day 28"),
     "auc_0_28": ("day*{unit}", "area under the fitted curve, day 0 to 28"),
     "auc_0_inf": ("day*{unit}", "area under the fitted curve, day 0 to infinity; its end extrapolated from day 3650"),
     "persistence": (
@@ -130,23 +138,47 @@ _CURVE = {
 }
 
 
+def _dosed_as_in_file(fitted: Fitted) -> bool:
+    """Whether every patient was given one dose at the file's time at most, and nothing else that changes in time."""
+    if fitted.events is None:
+        return True
+    inputs = list(fitted.problem.model.specification.inputs.values())
+    given = np.isfinite(fitted.events.times)
+    usual = np.zeros(given.shape, dtype=bool)
+    for at, entry in enumerate(inputs):
+        usual |= (fitted.events.inputs == at) & (entry.kind == "dose") & (fitted.events.times == entry.time)
+    once = all(((fitted.events.inputs == at) & given).sum(axis=1).max(initial=0) <= 1 for at in range(len(inputs)))
+    return once and bool(usual[given].all())
+
+
 def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the quantities of `_CURVE`."""
     problem, constants = fitted.problem, fitted.constants[rows]
     events = None if fitted.events is None else fitted.events.of_patients(rows)
     factor = time_factor(problem.model)
     ends = problem.phase_ends(theta, constants) / factor
-    times, shares = _points_of_areas(np.where((ends > 0) & (ends < _HORIZON), ends, 0.0))
+    # What follows a switch is quick in some equations too; closed forms are of slow curves, and fitted by the thousand.
+    doses = np.empty((len(theta), 0)) if events is None else np.concatenate([events.times / factor, ends], axis=1)
+    times, shares = _points_of_areas(
+        *(np.where((corners > 0) & (corners < _HORIZON), corners, 0.0) for corners in (ends, doses))
+    )
+    window = np.maximum(_last_time(fitted)[rows], _MONTH)[:, None]
     level = problem.curve(times * factor, theta, constants, events, threads=fitted.threads)[0]
+    lost = np.isnan(level).all(axis=1)
+    if lost.any() and not problem.exact:  # ten years may be too long for the solver where the samples' time is not
+        again = np.where(lost[:, None] & (times <= window), times, np.nan)
+        shorter = problem.curve(again * factor, theta, constants, events, threads=fitted.threads)[0]
+        level = np.where(lost[:, None], shorter, level)
     with np.errstate(all="ignore"):
         area = shares * level
         month = np.where(times <= _MONTH, area, 0.0).sum(axis=1)
         rate = np.log(level[:, -2] / level[:, -1]) / (times[:, -1] - times[:, -2])
-        rest = np.where(level[:, -1] == 0.0, 0.0, np.where(rate > 0, level[:, -1] / rate, np.nan))
+        gone = np.abs(level[:, -1]) <= _NOTHING * np.fmax.reduce(level, axis=1, initial=0.0)
+        rest = np.where(gone, 0.0, np.where(rate > 0, level[:, -1] / rate, np.nan))
         whole = area.sum(axis=1) + rest
-        peak = np.argmax(np.nan_to_num(level, nan=-np.inf), axis=1)
+        seen = np.isfinite(level) & (times <= window)
+        cmax, tmax = _peak(times, level, seen)
         own = np.arange(len(level))
-        cmax, tmax = _vertex(times, level, peak)
         limit = _last_lloq(fitted)[rows, None]
         above = level >= limit
         after = np.where(above.any(axis=1), above.shape[1] - 1 - np.argmax(above[:, ::-1], axis=1), -1)
@@ -154,45 +186,83 @@ def _of_curve(fitted: Fitted, theta: np.ndarray, rows: np.ndarray) -> dict[str, 
         share = np.log(level[own, after] / limit[:, 0]) / np.log(level[own, after] / level[own, next_])
         persistence = times[own, after] + share * (times[own, next_] - times[own, after])
         persistence[(after < 0) | (after == level.shape[1] - 1) | np.isnan(limit[:, 0])] = np.nan
-    absent = ~np.isfinite(level).all(axis=1)
     found = {"cmax": cmax, "tmax": tmax, "auc_0_28": month, "auc_0_inf": whole, "persistence": persistence}
-    return {name: np.where(absent, np.nan, value) for name, value in found.items()}
+    # Missing inside the window: nothing is known; beyond it, what lies there.
+    absent = {True: ~(np.isfinite(level) | (times > window)).all(axis=1), False: ~np.isfinite(level).all(axis=1)}
+    return {name: np.where(absent[name in _IN_WINDOW], np.nan, value) for name, value in found.items()}
 
 
-def _points_of_areas(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+_IN_WINDOW = ("cmax", "tmax", "auc_0_28")
+
+
+def _last_time(fitted: Fitted) -> np.ndarray:
+    """Return the time of the last sample of each patient that is used, in days; 0 without one."""
+    times = np.where(np.isfinite(fitted.data.times), fitted.data.times, 0.0)
+    return np.asarray(times.max(axis=1, initial=0.0)) / time_factor(fitted.problem.model)
+
+
+def _points_of_areas(ends: np.ndarray, doses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return times in ascending order and their weights in an integral, both (patient, time).
 
-    Between the ends of phases a curve is smooth, and four points of Gauss and Legendre an interval have all its digits;
-    the edges of intervals have weight 0.
+    Between ends of phases and doses a curve is smooth, and four points of Gauss and Legendre an interval have all its
+    digits; behind a dose it may be as quick as absorption is, so that intervals are short there. The edges of intervals
+    have weight 0.
     """
     grid = np.concatenate([np.linspace(0.0, _MONTH, 57), _MONTH * np.geomspace(1.0, _HORIZON / _MONTH, 71)[1:]])
-    edges = np.sort(np.concatenate([np.tile(grid, (len(ends), 1)), ends], axis=1), axis=1)
-    nodes, weights = np.polynomial.legendre.leggauss(4)
+    early = np.concatenate([_BEHIND[grid[1] > _BEHIND], grid])
+    behind = (doses[:, :, None] + _BEHIND).reshape(len(doses), doses.shape[1] * len(_BEHIND))
+    edges = np.concatenate([np.tile(early, (len(ends), 1)), ends, doses, np.minimum(behind, _HORIZON)], axis=1)
+    edges = np.sort(edges, axis=1)
+    weights = np.polynomial.legendre.leggauss(len(_POSITIONS) - 1)[1]
     width = np.diff(edges, axis=1)[:, :, None]
-    inside = edges[:, :-1, None] + 0.5 * width * (1.0 + nodes)
-    shape = (len(ends), (edges.shape[1] - 1) * (1 + len(nodes)))
-    times = np.concatenate([edges[:, :-1, None], inside], axis=2).reshape(shape)
+    shape = (len(ends), (edges.shape[1] - 1) * len(_POSITIONS))
+    times = (edges[:, :-1, None] + width * _POSITIONS).reshape(shape)
     shares = np.concatenate([0.0 * width, 0.5 * width * weights], axis=2).reshape(shape)
     return np.concatenate([times, edges[:, -1:]], axis=1), np.pad(shares, ((0, 0), (0, 1)))
 
 
-def _vertex(times: np.ndarray, level: np.ndarray, peak: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the peak and its time: the vertex of a parabola through ln(level) about the highest point of the grid.
+def _peak(times: np.ndarray, level: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest level and its time, of points as `_points_of_areas` has them.
 
-    A corner, as where a phase ends, is taken as it is: there the parabola would lie above the curve.
+    About the highest point, ln(level) is a polynomial through the five points of each interval: inside one a curve is
+    smooth, and a corner stands on an edge, where it is taken as it is.
     """
-    rows, inside = np.arange(len(level)), (peak > 0) & (peak < level.shape[1] - 1)
-    middle = np.where(inside, peak, 1)
-    x = times[rows[:, None], middle[:, None] + np.array([-1, 0, 1])]
-    y = np.log(level[rows[:, None], middle[:, None] + np.array([-1, 0, 1])])
-    left, right = (y[:, 1] - y[:, 0]) / (x[:, 1] - x[:, 0]), (y[:, 2] - y[:, 1]) / (x[:, 2] - x[:, 1])
-    bend = (right - left) / (x[:, 2] - x[:, 0])
-    slope = left + bend * (x[:, 1] - x[:, 0])
-    move = -0.5 * slope / bend
-    smooth = inside & (bend < 0) & (np.abs(right - left) < 0.2) & np.isfinite(move)
-    tmax = np.where(smooth, x[:, 1] + move, times[rows, peak])
-    cmax = np.where(smooth, np.exp(y[:, 1] - 0.25 * slope**2 / bend), level[rows, peak])
+    rows, size = np.arange(len(level)), len(_POSITIONS)
+    on_grid = np.where(seen, level, -np.inf)
+    first = np.argmax(on_grid, axis=1)
+    last = level.shape[1] - 1 - np.argmax(on_grid[:, ::-1], axis=1)
+    tmax, cmax = times[rows, first], level[rows, first]
+    top = np.log(cmax)
+    # An edge belongs to the interval before it too; several edges may stand on one another.
+    for interval in (np.maximum(np.where(first % size == 0, first - 1, first), 0) // size, last // size):
+        begin = np.minimum(interval * size, level.shape[1] - 1 - size)
+        own = begin[:, None] + np.arange(size)
+        y = np.log(level[rows[:, None], own]) @ _READ.T
+        best = np.clip(np.argmax(y, axis=1), 1, len(_BETWEEN) - 2)
+        before, middle, after = (y[rows, best + move] for move in (-1, 0, 1))
+        bend = after - 2.0 * middle + before
+        move = np.where(bend < 0, np.clip(0.5 * (before - after) / bend, -1.0, 1.0), 0.0)
+        height = middle + 0.5 * move * (after - before) + 0.5 * move**2 * bend
+        better = seen[rows, begin] & (height > top + _HIGHER) & (height < top + _MUCH_HIGHER)
+        begins, ends = times[rows, begin], times[rows, begin + size]
+        place = _BETWEEN[best] + move * (_BETWEEN[1] - _BETWEEN[0])
+        tmax = np.where(better, begins + place * (ends - begins), tmax)
+        top, cmax = np.where(better, height, top), np.where(better, np.exp(height), cmax)
     return cmax, tmax
+
+
+def _through(points: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return (at, point) factors of values at points, of the polynomial through them."""
+    others = [np.delete(points, k) for k in range(len(points))]
+    return np.stack([np.prod((at[:, None] - o) / (p - o), axis=1) for p, o in zip(points, others, strict=True)], axis=1)
+
+
+# Where the points of an interval stand in it, from 0 to 1; where its polynomial is read, and the factors of that.
+_POSITIONS = np.concatenate([[0.0], 0.5 * (1.0 + np.polynomial.legendre.leggauss(4)[0])])
+_BETWEEN = np.linspace(0.0, 1.0, 65)
+_READ = _through(_POSITIONS, _BETWEEN)
+# In ln: a polynomial that is less above the points is rounding, one that is more above them is wrong.
+_HIGHER, _MUCH_HIGHER = 1e-9, 0.1
 
 
 def _last_lloq(fitted: Fitted) -> np.ndarray:

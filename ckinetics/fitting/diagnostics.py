@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..modeling.options import whole_number
 from ..schema import BLQ_STATUSES, Status
 from .common_data import Observed, settings_of
+from .residuals import counting_variance
 from .samples import ASSAY_ERRORS
 
 # Of a limit of detection: the copies that are seen in 95 % of samples.
@@ -108,8 +109,8 @@ def _sd(fit: xr.DataTree, one: Observed, on_log: np.ndarray) -> np.ndarray:
         return one.sd
     copy = np.where(np.isfinite(one.lod), one.lod / _COPIES_AT_LOD, 0.0)
     with np.errstate(all="ignore"):
-        counting = np.where(on_log, copy / one.predicted, copy * np.abs(one.predicted))
-        return np.asarray(np.sqrt(one.sd**2 + counting))
+        counting = [counting_variance(copy, one.predicted, on_log=flag) for flag in (True, False)]
+        return np.asarray(np.sqrt(one.sd**2 + np.where(on_log, *counting)))
 
 
 def _uniforms(seed: int, patient: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -21,6 +21,7 @@ from ..provenance import content_hash, result_attrs
 from ..simulation.inputs import read_inputs
 from ..units import kind_of
 from .codes import Convergence
+from .first_fit import with_first_fit
 from .fitted import Fitted
 from .problem import Fits, Problem, time_factor
 from .residuals import error_models, without_scatter
@@ -99,13 +100,15 @@ def fit(
         the first of successive ones and leaves the others out. (Names of Beal 2001, doi 10.1023/A:1012299115260.)
     assay_error : {"none", "counting"}
         "counting": copies in the wells are counted, so each sample has a variance of its own beside the residual one:
-        that of the copies expected at the *predicted* level, also below LLOQ. Needs `lod` of the samples.
+        that of the copies expected at the *predicted* level, also below LLOQ (of ln(level): ln(1 + 1/copies)). Where
+        the hit model takes a sample, it counts the copies itself. Needs `lod` of the samples.
     prior : {"none", "file"}
         "file": the random effects of the model file are a normal prior (maximum a posteriori); estimates of patients
         with few samples are drawn to the file's values. It says nothing of a parameter that takes the data's unit,
         where that is of another kind than the file's.
     starts : int
-        Starting points of each patient: two guesses from the data, the others a seeded design about them.
+        Starting points of each patient: two guesses from the data, the others a seeded design about them. With a
+        residual error on the level one more, unless `initial` is given: the curve that fits best on the ln scale.
     seed : int
         Seed of the design. A patient's answer depends on it and on that patient's name and data only.
     initial : mapping of str to float, optional
@@ -186,18 +189,22 @@ def fit(
         raise InputError("fixed holds every parameter: leave at least one to estimate")
     scale = estimation_scale(loaded, errors, held)
     dynamic = bool(loaded.specification.states)
-    series = [
-        gather_samples(
-            profiles,
-            matrix=label,
-            unit=loaded.specification.outputs[error.output].unit,
-            any_unit=bool(loaded.specification.outputs[error.output].scales_with),
-            on_log=error.on_log,
-            dynamic=dynamic,
-            censoring=censoring,
-        )
-        for (profiles, label), error in zip(places.values(), errors, strict=True)
-    ]
+
+    def gather(on_log: bool | None = None) -> list[Samples]:
+        return [
+            gather_samples(
+                profiles,
+                matrix=label,
+                unit=loaded.specification.outputs[error.output].unit,
+                any_unit=bool(loaded.specification.outputs[error.output].scales_with),
+                on_log=error.on_log if on_log is None else on_log,
+                dynamic=dynamic,
+                censoring=censoring,
+            )
+            for (profiles, label), error in zip(places.values(), errors, strict=True)
+        ]
+
+    series = gather()
     patients = _same_patients(series, list(places))
     factor = time_factor(loaded)
     given = read_inputs(loaded, inputs, patients, factor)
@@ -236,6 +243,11 @@ def fit(
             "copies a level is: give lod, or assay_error='none'"
         )
     points = starting_points(loaded, series[0], scale, starts=starts, seed=seed, initial=begin, factor=factor)
+    if not begin:
+        points = with_first_fit(
+            points, problem, gather, held=held, events=events, constants=packed.constants, factor=factor,
+            which=to_fit, threads=threads,
+        )  # fmt: skip
     found = problem.run(packed, events, points, threads=threads, at_residuals=not begin.keys() & _error_names(problem))
     _report_as_named(problem, packed, events, found, threads)
 

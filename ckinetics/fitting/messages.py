@@ -11,8 +11,9 @@ from .fitted import Fitted
 
 _NOT_FITTED = {
     Convergence.no_quantified_sample: "no quantified sample, so no curve can be fitted",
-    Convergence.not_computable: "the model's curve cannot be computed at any start (not a number, or the equations "
-    "cannot be integrated): give initial={...}, or fix a parameter",
+    Convergence.not_computable: "the model's curve cannot be computed at any start (not a number, negative where "
+    "the residual error is of ln(level), or equations that cannot be integrated): give initial={...}, or fix a "
+    "parameter",
     Convergence.not_converged: "not converged: the estimates are where the search stopped; try more starts, or fix a "
     "parameter",
     Convergence.flat: "the search stopped where the likelihood does not depend on a parameter, so the estimates cannot "
@@ -125,8 +126,7 @@ def _why(fitted: Fitted, row: int) -> str:
 
 
 def _censored_in_words(fitted: Fitted, row: int) -> str:
-    """Return how many of a patient's samples are censored, in brackets; "" where none is."""
+    """Return how many of a patient's samples are censored, in brackets; "" where they are too few to be the reason."""
     censored = int(fitted.count("censored")[row])
-    return (
-        f" ({censored} of {fitted.counts[row]} samples {'is' if censored == 1 else 'are'} censored)" if censored else ""
-    )
+    few = 4 * censored < fitted.counts[row]
+    return "" if few else (f" ({censored} of {fitted.counts[row]} samples {'is' if censored == 1 else 'are'} censored)")

@@ -127,6 +127,14 @@ def without_scatter(models: list[ErrorModel], n_curve: int, at_lower: np.ndarray
     return out
 
 
+def counting_variance(copy: np.ndarray, predicted: np.ndarray, *, on_log: bool) -> np.ndarray:
+    """Return the variance that counting adds at a prediction; `copy` is the level of one copy.
+
+    As `ckinetics.kernels.residual_forms.counting`.
+    """
+    return np.asarray(np.log1p(copy / predicted) if on_log else copy * np.abs(predicted))
+
+
 def _free_name(letter: str, output: str, model: Model, *, several: bool) -> str:
     """Return a name that no parameter of the curve has, and with several outputs no other output's error."""
     name = f"{letter}_{output}" if several or letter in model.parameters else letter

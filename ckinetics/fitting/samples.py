@@ -39,8 +39,8 @@ CENSORING = {
 }
 ASSAY_ERRORS = {
     "none": "no error of the assay apart from the residual one",
-    "counting": "counting error of the copies in the wells at the predicted level (LOD/ln(20) copies a unit of level), "
-    "added to the residual variance on both sides of the LLOQ",
+    "counting": "counting error of the copies in the wells at the predicted level (ln(20)/LOD copies a unit of level), "
+    "added to the residual variance on both sides of the LLOQ; not where the hit model counts the copies itself",
 }
 # Three expected copies are seen in 95 % of samples: that is what a limit of detection is.
 _COPIES_AT_LOD = float(np.log(20.0))

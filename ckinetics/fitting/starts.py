@@ -77,7 +77,8 @@ class Scale:
 
     def slope(self, values: np.ndarray) -> np.ndarray:
         """Return d(natural)/d(estimation scale)."""
-        logit = (values - self.low) * (self.high - values) / (self.high - self.low)
+        with np.errstate(all="ignore"):
+            logit = (values - self.low) * (self.high - values) / (self.high - self.low)
         return np.where(self.transform == optimise.LOG, values, np.where(self.transform == optimise.LOGIT, logit, 1.0))
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .jit import call_curve, inner, jit, outlined
-from .likelihood import HALF_LOG_2PI, QUANTIFIED, terms
+from .likelihood import DETECTED_BELOW, HALF_LOG_2PI, NOT_DETECTED, QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
-from .residual_forms import CONSTANT, PROPORTIONAL, TINY, deviation
+from .residual_forms import CONSTANT, PROPORTIONAL, TINY, counting, deviation
 
 # Rows of `scale`, whose columns are parameters: bounds on the estimation scale (equal where one is held), transform,
 # bounds on the natural scale, and mean and 1/variance of a normal prior (0 without one).
@@ -69,6 +69,8 @@ class Work(NamedTuple):
 
 # Rows of `Work.chain`: d natural/d u, and derivatives by u of one prediction and of ln of its standard deviation.
 SLOPE, BY_F, BY_S = 0, 1, 2
+# Of the lowest level: what the constant part of a combined error begins with, in place of the level itself.
+SMALL = 0.3
 # Numbers that a processor takes at once: derivatives in `Work.rows` and `Work.sums` lie in blocks, the last filled up.
 BLOCK = 4
 
@@ -129,7 +131,7 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
                 exact = exact and regular
         if not (exact or (roughly and not on_log)):
             continue
-        count, plain, relative = 0, 0.0, 0.0
+        count, plain, relative, least = 0, 0.0, 0.0, np.inf
         for i in range(data.counts[patient, N_SAMPLES]):
             regular = data.marks[patient, KIND, i] == QUANTIFIED and not data.values[patient, NOISE, i] > 0.0
             if data.marks[patient, OUTPUT, i] != output or not regular:
@@ -139,16 +141,19 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
             off = y - work.level[place]
             count += 1
             plain += off * off
+            least = min(least, abs(y)) if y != 0.0 else least
             if place_b >= 0:
                 # A start need not be exact, and a curve near 0 would ruin it.
                 f = work.out[place]
                 relative += (off / (f if exact else max(abs(f), abs(y), TINY))) ** 2
         if count == 0:
             continue
-        share = 1.0 if single else 0.5
+        if not single and relative < np.inf and least < np.inf:
+            # A constant part as large as residuals are would leave low levels without weight: they are no guide to it.
+            plain = relative * (SMALL * least) ** 2
         for place, total in ((place_a, plain), (place_b, relative)):
             if place >= 0 and lower[place] < upper[place] and total < np.inf:
-                size = math.log(share * math.sqrt(total / count)) if total > 0.0 else lower[place]
+                size = math.log(math.sqrt(total / count)) if total > 0.0 else lower[place]
                 u[place] = min(max(size, lower[place]), upper[place])
 
 
@@ -234,12 +239,10 @@ def objective(
             information[place_a, place_a] += ss
             continue
         s, by_a, by_b, slope = deviation(form, a, b, f)
-        if noise > 0.0 and seen:
-            # Counting: the variance of a level grows with it, that of its ln falls.
-            added = noise / f if on_log else noise * abs(f)
+        if noise > 0.0 and seen and kind != NOT_DETECTED and kind != DETECTED_BELOW:
+            added, turn = counting(noise, f, on_log)
             own = s * s / (s * s + added)
-            turn = 0.5 / f if f != 0.0 else 0.0
-            slope = own * slope + (1.0 - own) * (-turn if on_log else turn)
+            slope = own * slope + (1.0 - own) * turn
             by_a, by_b, s = own * by_a, own * by_b, math.sqrt(s * s + added)
         value, by_f, by_s, ff, fs, ss = terms(kind, y, level, s, rate)
         total += value

@@ -13,6 +13,27 @@ TINY = 1e-300
 
 
 @jit
+def counting(noise: float, f: float, on_log: bool) -> tuple[float, float]:
+    """Return the variance that counting adds at the prediction f, and the derivative of its ln / 2 by f.
+
+    `noise` is the level of one copy. The variance of a level is noise*f; that of its ln is ln(1 + noise/f), of the
+    lognormal with that mean and variance: at few copies noise/f itself would grow beyond any measure, and no level
+    would be too low to be quantified.
+
+    Examples
+    --------
+    >>> counting(2.0, 8.0, False)
+    (16.0, 0.0625)
+    >>> round(counting(2.0, 1e4, True)[0], 9)
+    0.00019998
+    """
+    if not on_log:
+        return noise * abs(f), 0.5 / f if f != 0.0 else 0.0
+    added = math.log1p(noise / f) if noise < f else math.log(f + noise) - math.log(f)
+    return added, -0.5 * noise / (f + noise) / (f * added)
+
+
+@jit
 def deviation(form: int, a: float, b: float, f: float) -> tuple[float, float, float, float]:
     """Return the residual standard deviation, and the derivatives of its ln by ln a, ln b and f.
 

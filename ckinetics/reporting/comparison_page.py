@@ -44,7 +44,8 @@ class CohortComparison:
 def joined_summary(results: Sequence[CohortComparison]) -> pd.DataFrame:
     """Return one row a cohort and model, best first, and where there are several cohorts one a model over all of them.
 
-    A sum over cohorts is of those in which every model of the others has a sum; ``cohorts`` counts them.
+    A sum over cohorts is of those in which every model of the others has a sum; ``cohorts`` counts them, and patients
+    of the other cohorts are left out too.
     """
     frames = [comparison_summary(one.comparison) for one in results]
     for one, frame in zip(results, frames, strict=True):
@@ -66,10 +67,12 @@ def _overall(results: Sequence[CohortComparison], frames: list[pd.DataFrame]) ->
         if set(frame["model"]) == set(models) and np.isfinite(frame[criterion].to_numpy(dtype=float)).all()
     ]
     rows = []
+    everyone = sum(frame["patients"].iloc[0] + frame["patients left out"].iloc[0] for frame in frames)
     for model in models:
         own = [frame[frame["model"] == model].iloc[0] for frame in whole]
         sums = ("patients", "patients left out", "samples", "−2LL", *CRITERIA, "best in", "failed")
         total = {name: sum(one[name] for one in own) if own else np.nan for name in sums}
+        total["patients left out"] = everyone - sum(one["patients"] for one in own)
         rows.append({"cohort": OVERALL, "cohorts": len(own), "model": model, "failures": "", **total})
     frame = pd.DataFrame(rows)
     delta = differences(frame[criterion].to_numpy(dtype=float))

@@ -100,6 +100,27 @@ def test_counting_error_may_leave_nothing_for_the_residual_one():
     assert np.isfinite(found["estimates/se"].sel(parameter="Cmax"))
 
 
+def test_few_censored_samples_are_no_reason_for_a_ridge():
+    """Only the product is determined, whatever was censored."""
+    t = np.arange(1.0, 13.0)
+    level = 1e4 * np.exp(-0.5 * t) * np.exp(0.1 * np.random.default_rng(2).standard_normal(len(t)))
+    below = level < 50.0
+    points = points_from_arrays(t, np.where(below, 50.0, level))
+    points["status"] = points["status"].where(~below, int(Status.below_lloq)).astype(np.int8)
+    points["lloq"] = xr.full_like(points["level"], 50.0)
+    model = curve_model("ridge", "b1*b2*exp(-b3*t)", {"b1": 100.0, "b2": 100.0, "b3": 0.5})
+    found = fit(points, model, residual="additive on log", **FEW)
+    assert 1 <= int(found["n_censored"][0]) < 3
+    assert str(found["message"].values[0]) == "converged; not estimable: b1, b2"
+
+
+def test_a_negative_curve_is_told_where_the_error_is_of_ln():
+    t = np.arange(1.0, 8.0)
+    model = curve_model("below", "-b1*exp(-b2*t)", {"b1": 5.0, "b2": 0.5})
+    found = fit(points_from_arrays(t, np.exp(-0.5 * t)), model, residual="additive on log", **FEW)
+    assert "negative where the residual error is of ln(level)" in str(found["message"].values[0])
+
+
 def test_an_estimate_of_nothing_is_an_estimate():
     """A slope of 0 has no size that could tell a flat likelihood."""
     x, y = np.arange(6.0), np.array([1.0, 2.0, 1.0, 1.0, 2.0, 1.0])

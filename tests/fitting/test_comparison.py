@@ -551,3 +551,17 @@ def test_several_outputs_are_compared_and_averaged():
     assert mean["curves"]["predicted"].dims == ("patient", "output", "point")
     with pytest.raises(InputError, match="fit 'a' is of car, cells and fit 'b' of level: fit both to the same outputs"):
         compare([one, made_fit(model="b")])
+
+
+def test_a_curve_through_all_samples_ends_anywhere_on_the_natural_scale_and_is_not_compared():
+    """Rounding ends the search before the residual SD is at its bound."""
+    times = np.array([1.0, 3, 5, 7, 9, 11, 14, 18, 21, 28, 60, 90, 180, 270, 365])
+    profiles = kinetics_from_arrays(times, [1e4 * np.exp(-0.1 * times)], lloq=1e-20, unit="copies/ug")
+    made = {
+        "exact": fit(profiles, "stein2019", residual="combined2", interval="t"),
+        "held": fit(profiles, "stein2019", residual="combined2", fixed={"alpha": 0.3, "beta": 0.3}, interval="t"),
+    }
+    assert int(made["exact"]["convergence"][0]) <= Convergence.converged_at_kink
+    found = compare(made, criterion="BIC")
+    assert found["patients"]["outcome"].values[:, 0].tolist() == [Compared.not_fitted, Compared.compared]
+    assert "no parameter is determined" in str(found["patients"]["reason"].values[0, 0])

@@ -133,7 +133,7 @@ def test_counting_errors_enter_at_the_predicted_level():
         d = np.maximum(t - tmax, 0.0)
         f = np.log(cmax) - np.log(foldx) * (1 - np.minimum(t, tmax) / tmax)
         f = f + np.logaddexp(np.log1p(-min(fb, 1 - 1e-12)) - alpha * d, np.log(fb) - beta * d)
-        s = np.sqrt(a**2 + 1 / (rate * np.exp(f)))
+        s = np.sqrt(a**2 + np.log1p(1 / (rate * np.exp(f))))
         z = (np.log(np.where(below, 30.0, level)) - f) / s
         return -np.where(below, norm.logcdf(z), norm.logpdf(z) - np.log(s)).sum()
 
@@ -306,3 +306,26 @@ def test_a_result_says_whose_inputs_it_rests_on():
     found = fit(data, "mueller_schoell2021", inputs={"ratio": 0.5}, starts=1)
     told = json.loads(found.attrs["settings"])["inputs"]
     assert told == {"asct": "of the model file: 0", "ratio": "given"}
+
+
+@pytest.mark.parametrize("status", [Status.below_lloq, Status.not_detected], ids=lambda status: status.name)
+def test_what_holds_no_copy_is_below_any_limit_whatever_counting_adds(status):
+    """Late samples far below one copy tell nothing: their probability of being below the LLOQ is nearly 1."""
+    early = [1.0, 3, 5, 7, 9, 11, 14, 17, 21, 24, 28]
+    late = [200.0, 220, 240, 260, 280]
+    data = simulate("stein2019", times=early + late, n=1, seed=3, random_effects=False)
+    dims = ("patient", "sample")
+    behind = data["time"] > 100
+    data = data.assign(
+        level=data["level"].where(~behind),
+        status=data["status"].where(~behind, int(status)).astype(np.int8),
+        lloq=xr.full_like(data["time"], 30.0),
+        lod=xr.full_like(data["time"], 10.0),
+    ).transpose(*dims, ...)
+    held = {"FB": 1e-8, "beta": 0.16, "alpha": 0.16}
+    options = {"assay_error": "counting", "fixed": held, "starts": 4, "interval": "t"}
+    whole = fit(data, "stein2019", **options)
+    part = fit(data.isel(sample=slice(0, len(early))), "stein2019", **options)
+    assert float(whole["n_censored"][0]) == len(late)
+    assert float(whole["predictions/predicted"][0, -1]) < 1e-6
+    assert float(whole["minus2ll"][0]) == pytest.approx(float(part["minus2ll"][0]), abs=0.01)

@@ -29,6 +29,7 @@ from ckinetics.kernels.optimise import (
     to_estimation,
     to_natural,
 )
+from ckinetics.kernels.residual_forms import counting
 
 damped_step = from_python(optimise.damped_step)
 mpmath.mp.dps = 50
@@ -185,3 +186,15 @@ def test_least_squares_by_reflections():
     assert solve_least_squares(a.copy(), x, 4)
     np.testing.assert_allclose(x[:4], np.linalg.lstsq(a / [1.0, 1e6, 1e-7, 30.0], b)[0] / [1.0, 1e6, 1e-7, 30.0])
     assert not solve_least_squares(np.ones((5, 2)), np.ones(5), 2)
+
+
+@pytest.mark.parametrize("f", [1e-300, 1e-3, 0.4, 7.0, 1e5])
+@pytest.mark.parametrize("on_log", [True, False])
+def test_the_variance_of_counting_has_its_slope(f, on_log):
+    noise, h = 3.3, 1e-6
+    variance, slope = counting(noise, f, on_log)
+    assert np.isfinite([variance, slope]).all()
+    change = [math.log(counting(noise, f * (1 + sign * h), on_log)[0]) for sign in (-1, 1)]
+    assert slope * f == pytest.approx(0.5 * (change[1] - change[0]) / (2 * h), rel=1e-5)
+    if on_log and f > noise:
+        assert variance == pytest.approx(float(mpmath.log1p(mpmath.mpf(noise) / f)), rel=1e-12)

@@ -91,7 +91,7 @@ def test_counting_error_is_in_the_sd():
     )
     counted = prediction_errors(one)["error"].values[0, KNOWN]
     predicted = LEVELS[KNOWN] / 1.5
-    sd = np.sqrt(0.25**2 + 20.0 / np.log(20.0) / predicted)
+    sd = np.sqrt(0.25**2 + np.log1p(20.0 / np.log(20.0) / predicted))
     np.testing.assert_allclose(counted, plain * 0.25 / sd, rtol=1e-12)
 
 
