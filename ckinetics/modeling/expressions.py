@@ -225,7 +225,10 @@ def _parse(text: str, reader: _Reader, sizes: Mapping[str, int], *, condition: b
                 "is too large once everything is written out (min, max, abs and where inside each other, and powers of "
                 "powers, count most): simplify it"
             )
-        return _without_abs(reader.condition(tree) if condition else reader.value(tree))
+        expression = _without_abs(reader.condition(tree) if condition else reader.value(tree))
+        for number in expression.atoms(sympy.Number):  # products of numbers are exact, and of any size
+            reader._finite(number)
+        return expression
     except (MemoryError, RecursionError):
         return reader.refuse(f"is nested deeper than {MAX_DEPTH}, or has as many terms: split it with [definitions]")
     except TypeError:  # sympy's word on the root or the logarithm of what is always negative

@@ -348,3 +348,18 @@ for method in ("rodas5p", "tsit5"):
         lines.append([np.array(eval(line)) for line in done.stdout.splitlines()])
     for compiled, plain in zip(*lines, strict=True):
         assert plain == pytest.approx(compiled, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fall"),
+    [
+        ("-k*A*1e27/(A + 1000000000*1000000000*1000000000)", 1.0),
+        ("-k*A*(9007199254740991*9007199254740991*9007199254740991)/(9007199254740991**3*(k + 1))", 0.5),
+        ("-k*A*(k + 9007199254740991*9007199254740991/9007199254740881/9007199254740881)", 2.0),
+        ("-k*A*(1 + (A/2)**(10**300))", 1.0),
+    ],
+)
+def test_numbers_of_any_size(rate, fall):
+    model = written({"k": 1.0}, phase({"A": rate}, {"A": "1"}))
+    start = model.evaluate([1e-3])
+    assert np.log(start) == pytest.approx(-1e-3 * fall, rel=1e-2)
