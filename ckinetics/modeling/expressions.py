@@ -27,6 +27,7 @@ MAX_DEPTH = 150
 # Names and numbers in an expression once definitions are put in and min, max, hill and powers are written out, cases
 # counted as slow as sympy is with them: anything larger would take minutes.
 MAX_SIZE = 10_000
+MAX_TOTAL = 30_000  # of all expressions of a model
 _SLOW = 6
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 # "1if" is two tokens to Python, with a warning; here it is a slip of the pen.
