@@ -43,10 +43,10 @@ _SENTENCES = {
     Outcome.step_limit: "the integration took more steps than allowed: "
     "use method rodas5p, a larger rtol, or more max_steps",
     Outcome.step_too_small: "the integration could not go on, its steps became too small: "
-    "look for a rate that jumps or grows without end",
+    "look for a rate that jumps or grows without end, or a state on a log scale that reaches 0",
     Outcome.not_finite: "a rate, initial value or end of a phase is not a finite number at these parameters",
     Outcome.negative_state: "a state on a log scale would become negative: "
-    'correct its initial value, dose or reset, or declare scale = "linear"',
+    'correct its rate, initial value, dose or reset, or declare scale = "linear"',
     Outcome.missing_parameter: "a parameter is missing",
 }
 
