@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -256,6 +257,12 @@ def test_a_file_of_megabytes_is_not_read(tmp_path):
     file.write_bytes(b"#" * (4 * MAX_FILE + 1))
     with pytest.raises(ModelFileError, match=r"big\.toml: is longer than"):
         load_model(file)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no such device")
+def test_what_has_no_end_is_not_read_to_it():
+    with pytest.raises(ModelFileError, match="zero: is longer than"):
+        load_model("/dev/zero")
 
 
 LINES = TEXT.splitlines(keepends=True)
