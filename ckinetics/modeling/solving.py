@@ -87,6 +87,8 @@ def solve(
     """Integrate a model for each patient.
 
     A sample at the very time of a switch or a dose is taken after it; so is its derivative, which is one-sided there.
+    A rate that jumps where a state passes a threshold (`where` on a state) is not stepped to: its error is about ten
+    times the usual one, and a threshold that is passed twice within one step of tsit5 may go unseen.
 
     Parameters
     ----------
