@@ -237,7 +237,7 @@ class Model:
         for name in self.constants:
             entry = self.specification.inputs[name]
             value = (inputs or {}).get(name, entry.value)
-            columns.append(number_array(name, total_dose(value) if entry.kind == "dose" else value))
+            columns.append(number_array(name, total_dose(name, value) if entry.kind == "dose" else value))
         try:
             stacked = np.stack(np.broadcast_arrays(*columns), axis=-1)
         except ValueError:

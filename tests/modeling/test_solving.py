@@ -209,6 +209,29 @@ def test_doses_add_up_as_the_closed_form_says():
     assert found.gradient[0, :, 0, 0] == pytest.approx((changed[0] - changed[1]) / (2e-5 * 1.57942), rel=1e-4, abs=1e-9)
 
 
+def test_doses_may_stand_in_arrays():
+    model = load_model("one_compartment_oral")
+    for pairs in ([(0.0, 320.0), (12.0, 160.0)], [[(0.0, 320.0)], [(0.0, 100.0)]], [(0.0, 100.0)]):
+        expected = model.evaluate([1.0, 13.0], inputs={"dose": pairs})
+        found = model.evaluate([1.0, 13.0], inputs={"dose": np.array(pairs)})
+        assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([(0.0, -1.0)], "no negative dose"),
+        ([(0.0, np.nan)], "give finite values"),
+        ([(0.0, 1.0, 2.0)], "no pair of time and value"),
+        ([(0.0, "x")], "no pair of time and value"),
+        ("x", "is not a number"),
+    ],
+)
+def test_doses_that_are_none_are_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        load_model("one_compartment_oral").evaluate([1.0], inputs={"dose": given})
+
+
 def test_rates_and_covariates_change_at_their_times():
     body = phase({"A": "drip - k*(1 + effect)*A"}, {"A": "1"})
     body += '[inputs.drip]\nkind = "rate"\nunit = "1"\n[inputs.effect]\nkind = "covariate"\nunit = "1"\nvalue = 0.5\n'
