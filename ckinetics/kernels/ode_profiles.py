@@ -302,6 +302,8 @@ def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, gra
                 for i in range(n):
                     if not abs(w[2 * n + i]) < 1e300:
                         code = NOT_FINITE
+                    elif v[HEAD + i] == POSITIVE and v[HEAD + n + i] == 0 and w[z + i] == 0.0 > w[2 * n + i]:
+                        code = NEGATIVE_STATE
                 if code == SOLVED and h == 0.0:
                     if leave_logarithms(states, free, w, v, z, SHORT * rtol * (stop - t)):
                         continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner, outlined, seldom
+from .jit import call, inner, larger, outlined, seldom
 from .ode_layout import (
     BY_TIME,
     CURVATURE,
@@ -30,7 +30,7 @@ from .ode_states import STEEPEST, columns, divided, jacobian, natural, speeds
 from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
 
 STAGES = 8
-# A pivot this much smaller than what stands below it would lose as many digits.
+# A pivot this much smaller than what stands below it would lose as many digits, unless its whole row is as small.
 PIVOT_LOSS = 1e3
 
 
@@ -100,6 +100,24 @@ def _columns_by_time(states, w, v, z, out):
             w[out + at + i] = total
 
 
+@seldom
+def row_for_pivot(n, w, matrix, stride, k):
+    """Return the row of a matrix that is to come up as its row k, which is k itself where its pivot is large enough.
+
+    Pivots are judged as shares of their rows, too. A state that is nearly 0, and not taken as its logarithm, acts on
+    the logarithms of others with any size: a change of rows for that would mix rounding errors of theirs into it.
+    """
+    pivot, largest, found = abs(w[matrix + (k * n + k) * stride]), 0.0, k
+    for i in range(k, n):
+        entry, most = abs(w[matrix + (i * n + k) * stride]), 0.0
+        for j in range(k, n):
+            most = larger(most, abs(w[matrix + (i * n + j) * stride]))
+        share = entry / most if most > 0.0 else 0.0
+        if i == k or (entry > PIVOT_LOSS * pivot and share > (PIVOT_LOSS if found == k else 1.0) * largest):
+            largest, found = share, i
+    return found
+
+
 @inner
 def _invert(states, w, v, per_step):
     """Fill INVERSE with that of I/(gamma*step) - JAC; False where it is singular.
@@ -115,18 +133,17 @@ def _invert(states, w, v, per_step):
         w[inverse + i * n + i] += per_step / RODAS_GAMMA
     for k in range(n):
         row = inverse + k * n
-        largest, swap = abs(w[row + k]), k
+        too_small = False
         for i in range(k + 1, n):
-            # Rows change places only where they must; then the largest comes up.
-            if abs(w[inverse + i * n + k]) > (PIVOT_LOSS if swap == k else 1.0) * largest:
-                largest, swap = abs(w[inverse + i * n + k]), i
+            too_small |= abs(w[inverse + i * n + k]) > PIVOT_LOSS * abs(w[row + k])
+        swap = row_for_pivot(n, w, inverse, 1, k) if too_small else k
         v[order + k] = swap
         if swap != k:
             for j in range(n):
                 old = w[row + j]
                 w[row + j] = w[inverse + swap * n + j]
                 w[inverse + swap * n + j] = old
-        if not (largest > 0.0 and largest < np.inf):
+        if not (abs(w[row + k]) > 0.0 and abs(w[row + k]) < np.inf):
             return False
         pivot = 1.0 / w[row + k]
         w[row + k] = 1.0

@@ -12,7 +12,7 @@ from .jit import call, inner, outlined
 from .lanes import LANES, absolute, any_of, choose, exponential, times_plus
 from .ode_layout import BY_TIME, HEAD, LANE_EQUATIONS, LINEAR, LINEARISE, POSITIVE, RATES, TIME_DEPENDENT
 from .ode_states import STEEPEST
-from .rodas5p import PIVOT_LOSS, STAGES
+from .rodas5p import PIVOT_LOSS, STAGES, row_for_pivot
 from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
 
 # Rows behind the states at `z`, each as long as there are states: after a step, its error, one sample of one patient,
@@ -71,11 +71,7 @@ def _change_rows(n, flat, order, k):
     """Let the largest number below a pivot that is too small come up, in each lane alone; note which row it was."""
     inverse = 8 * n + n * n
     for lane in range(LANES):
-        largest, swap = abs(flat[(inverse + k * n + k) * LANES + lane]), k
-        for i in range(k + 1, n):
-            size = abs(flat[(inverse + i * n + k) * LANES + lane])
-            if size > (PIVOT_LOSS if swap == k else 1.0) * largest:
-                largest, swap = size, i
+        swap = row_for_pivot(n, flat, inverse * LANES + lane, LANES, k)
         order[k * LANES + lane] = swap
         if swap != k:
             for j in range(n):

@@ -239,16 +239,22 @@ def _code(expression: sympy.Basic) -> str:
 
 @functools.cache
 def _printer() -> Any:
+    import sympy
     from sympy.printing.pycode import PythonCodePrinter
 
     class Printer(PythonCodePrinter):
         """Functions of numpy, which numba compiles and which give inf where math would raise."""
 
         def _print_Float(self, expr: Any) -> str:
-            return repr(float(expr))
+            number = float(expr)
+            return repr(number) if abs(number) < float("inf") else f"({'-' if number < 0 else ''}np.inf)"
+
+        def _print_Integer(self, expr: Any) -> str:
+            return str(expr.p) if abs(expr.p) < 2**53 else self._print_Float(sympy.Float(expr))
 
         def _print_Rational(self, expr: Any) -> str:
-            return f"({expr.p}/{expr.q})"
+            exact = max(abs(expr.p), expr.q) < 2**53  # larger ones are none of numba's numbers
+            return f"({expr.p}/{expr.q})" if exact else self._print_Float(sympy.Float(expr))
 
         def _print_Pow(self, expr: Any, rational: bool = False) -> str:
             return str(self._hprint_Pow(expr, rational=rational, sqrt="np.sqrt"))

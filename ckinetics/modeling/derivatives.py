@@ -10,7 +10,7 @@ from random import Random
 import sympy
 
 from ..errors import ModelFileError
-from .expressions import TIME, expression_size, names_in, parse_condition, parse_expression, shortened
+from .expressions import MAX_TOTAL, TIME, expression_size, names_in, parse_condition, parse_expression, shortened
 from .places import (
     Place,
     closed_form,
@@ -170,6 +170,7 @@ class _Names:
         self.constant: dict[str, sympy.Expr] = {**self.parameters, **numbers, **still}
         self.varying: dict[str, sympy.Expr] = {**self.constant, **self.moving_inputs, **self.states, "t": TIME}
         self.sizes: dict[str, int] = {}  # names in a definition, those of the definitions in it too
+        self.left = MAX_TOTAL
         self._define()
 
     def _define(self) -> None:
@@ -195,11 +196,20 @@ class _Names:
 
     def read(self, text: str, place: Place, names: dict[str, sympy.Expr]) -> sympy.Expr:
         """Return an expression that may use `names`; one that cannot be read is a fault, and the reading goes on."""
+        if self.left < 0:
+            return _UNREAD
         try:
-            return parse_expression(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
+            found = parse_expression(text, names, where=place, file=self.file, elsewhere=self.kinds, sizes=self.sizes)
         except ModelFileError as err:
             self.faults.append(err.message)
             return _UNREAD
+        self.left -= expression_size(text, self.sizes)
+        if self.left < 0:
+            self.faults.append(
+                f"{place}: up to here the expressions of the file have more than {MAX_TOTAL} names and numbers once "
+                "everything is written out, and no compiler would be done with them: simplify the model"
+            )
+        return found
 
     def condition(self, text: str, place: Place, names: dict[str, sympy.Expr]) -> sympy.Basic:
         """Return a condition that may use `names`, as `read` does."""

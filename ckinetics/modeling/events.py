@@ -110,12 +110,25 @@ def is_single_dose(pairs: Any, time: float) -> bool:
     )
 
 
-def total_dose(pairs: Any) -> Any:
+def total_dose(name: str, pairs: Any) -> Any:
     """Return the total amount of what is given of a dose: one number, or one a patient; a number is itself."""
-    if not isinstance(pairs, Sequence):
+    if isinstance(pairs, np.ndarray) and pairs.ndim > 1:
+        pairs = pairs.tolist()
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str):
         return pairs
-    totals = [sum(amount for _, amount in own) for own in _lists(pairs)]
+    try:
+        totals = [sum(_amount(name, float(amount)) for _, amount in own) for own in _lists(pairs)]
+    except (TypeError, ValueError) as err:
+        if isinstance(err, InputError):
+            raise
+        raise InputError(f"input '{name}' holds something that is no pair of time and value") from None
     return totals[0] if _common(pairs) else totals
+
+
+def _amount(name: str, amount: float) -> float:
+    if not 0 <= amount < np.inf:
+        raise InputError(f"input '{name}' has the amount {amount:g}: give finite values, and no negative dose")
+    return amount
 
 
 def _common(pairs: Any) -> bool:

@@ -27,6 +27,7 @@ MAX_DEPTH = 150
 # Names and numbers in an expression once definitions are put in and min, max, hill and powers are written out, cases
 # counted as slow as sympy is with them: anything larger would take minutes.
 MAX_SIZE = 10_000
+MAX_TOTAL = 30_000  # of all expressions of a model
 _SLOW = 6
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 # "1if" is two tokens to Python, with a warning; here it is a slip of the pen.
@@ -225,7 +226,10 @@ def _parse(text: str, reader: _Reader, sizes: Mapping[str, int], *, condition: b
                 "is too large once everything is written out (min, max, abs and where inside each other, and powers of "
                 "powers, count most): simplify it"
             )
-        return _without_abs(reader.condition(tree) if condition else reader.value(tree))
+        expression = _without_abs(reader.condition(tree) if condition else reader.value(tree))
+        for number in expression.atoms(sympy.Number):  # products of numbers are exact, and of any size
+            reader._finite(number)
+        return expression
     except (MemoryError, RecursionError):
         return reader.refuse(f"is nested deeper than {MAX_DEPTH}, or has as many terms: split it with [definitions]")
     except TypeError:  # sympy's word on the root or the logarithm of what is always negative

@@ -12,9 +12,18 @@ from .dimensions import Dimension, difference, parse_unit
 from .specification import RESERVED, Input, Residual, Specification
 from .suggestions import suggestion
 
+# So many entries a table may have: beyond them a compiler would not be done within minutes.
+MOST = {
+    **{"parameters": 2000, "constants": 2000, "definitions": 2000, "inputs": 500, "states": 500, "phases": 100},
+    **{"outputs": 500, "derived": 500, "equivalent": 100, "example": 200},
+}
+
 
 def faults_between_tables(spec: Specification) -> list[str]:
     """Return what is wrong between the tables, in words that begin with table and key."""
+    found = [*_count_faults(spec)]
+    if found:
+        return found
     found = [*_name_faults(spec), *_parameter_faults(spec), *_input_faults(spec), *_phase_faults(spec)]
     found += [*_output_faults(spec), *_example_faults(spec)]
     return found or list(_unit_faults(spec))
@@ -49,6 +58,13 @@ def declared_units(spec: Specification) -> Iterator[tuple[str, str]]:
         yield f"outputs.{name}", spec.outputs[name].unit
     for name in spec.derived:
         yield f"derived.{name}", spec.derived[name].unit
+
+
+def _count_faults(spec: Specification) -> Iterator[str]:
+    for table, most in MOST.items():
+        count = len(getattr(spec, table))
+        if count > most:
+            yield f"table [{table}]: has {count} entries, and a model at most {most}: leave out what is not needed"
 
 
 def _name_faults(spec: Specification) -> Iterator[str]:

@@ -237,7 +237,7 @@ class Model:
         for name in self.constants:
             entry = self.specification.inputs[name]
             value = (inputs or {}).get(name, entry.value)
-            columns.append(number_array(name, total_dose(value) if entry.kind == "dose" else value))
+            columns.append(number_array(name, total_dose(name, value) if entry.kind == "dose" else value))
         try:
             stacked = np.stack(np.broadcast_arrays(*columns), axis=-1)
         except ValueError:
@@ -304,9 +304,10 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
             raise InputError(f"no model is named '{path.name}'{near} (your own file: give its path, ending in .toml)")
         path = model_folder() / f"{path.name}.toml"
     try:
-        if path.stat().st_size > 4 * MAX_FILE:
+        with path.open(encoding="utf-8-sig") as opened:  # some editors put a byte order mark first
+            text = opened.read(MAX_FILE + 1)  # a device has no size, and no end
+        if len(text) > MAX_FILE:
             raise ModelFileError(f"is longer than {MAX_FILE} characters: no model is", file=path)
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError:
         raise ModelFileError("is not UTF-8 text", file=path) from None
     except OSError as err:

@@ -44,10 +44,10 @@ _SENTENCES = {
     Outcome.step_limit: "the integration took more steps than allowed: "
     "use method rodas5p, a larger rtol, or more max_steps",
     Outcome.step_too_small: "the integration could not go on, its steps became too small: "
-    "look for a rate that jumps or grows without end",
+    "look for a rate that jumps or grows without end, or a state on a log scale that reaches 0",
     Outcome.not_finite: "a rate, initial value or end of a phase is not a finite number at these parameters",
     Outcome.negative_state: "a state on a log scale would become negative: "
-    'correct its initial value, dose or reset, or declare scale = "linear"',
+    'correct its rate, initial value, dose or reset, or declare scale = "linear"',
     Outcome.missing_parameter: "a parameter is missing",
 }
 
@@ -88,6 +88,8 @@ def solve(
     """Integrate a model for each patient.
 
     A sample at the very time of a switch or a dose is taken after it; so is its derivative, which is one-sided there.
+    A rate that jumps where a state passes a threshold (`where` on a state) is not stepped to: its error is about ten
+    times the usual one, and a threshold that is passed twice within one step of tsit5 may go unseen.
 
     Parameters
     ----------

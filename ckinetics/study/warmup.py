@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 Step = tuple[str, Callable[[], object]]
+# Bytes that one step may write.
+_ROOM = 2_000_000
 
 
 def warm_up(models: Sequence[str | Path | Model] | None = None, *, progress: Progress | None = None) -> Path:
@@ -40,7 +43,7 @@ def warm_up(models: Sequence[str | Path | Model] | None = None, *, progress: Pro
     InputError
         There is no such model, or its file is faulty.
     JobError
-        No cache folder can be written.
+        No cache folder can be written, or it is full.
 
     Examples
     --------
@@ -60,10 +63,23 @@ def warm_up(models: Sequence[str | Path | Model] | None = None, *, progress: Pro
     for at, (name, work) in enumerate(steps):
         if progress is not None:
             progress(name, at, len(steps))
+        _check_room(root)
         work()
     if progress is not None:
         progress("done", len(steps), len(steps))
     return root
+
+
+def _check_room(root: Path) -> None:
+    """Refuse to go on where compiled code can no longer be kept: compilers say nothing of it."""
+    try:
+        with tempfile.TemporaryFile(dir=root) as probe:
+            probe.write(bytes(_ROOM))
+    except OSError as err:
+        raise JobError(
+            f"compiled code cannot be kept in {root}: {err.strerror or err}; make room there, or let "
+            "CKINETICS_CACHE_DIR name another folder, and start again: it goes on where it stopped"
+        ) from None
 
 
 def _analysis_steps() -> Iterator[Step]:

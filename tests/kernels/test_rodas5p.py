@@ -44,6 +44,13 @@ def test_a_pivot_of_zero_changes_rows():
     assert found == pytest.approx(np.linalg.inv(matrix), rel=1e-6, abs=1e-9)
 
 
+def test_rows_keep_their_places_where_one_is_large_as_a_whole():
+    # What is nearly 0 acts on the logarithm of another state: nothing of that comes back into its own row.
+    regular, found = inverse(np.array([[-30.0, 0.0], [1e57, -1.0]]))
+    assert regular
+    assert found[0].tolist() == [pytest.approx(-1.0 / 30.0), 0.0]
+
+
 def test_a_singular_matrix_is_said_so():
     assert not inverse(np.array([[1.0, 2.0], [2.0, 4.0]]))[0]
     assert not inverse(np.array([[np.nan, 2.0], [2.0, 4.0]]))[0]

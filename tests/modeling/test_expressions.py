@@ -91,6 +91,8 @@ def test_names_that_are_keywords_or_functions_are_harmless():
         "where(sqrt(-1 - x**2) > 1, 1, 2)",
         "x/0",
         "1e999",
+        "x*1e200*1e200",
+        "x/(y + 1/(x*1e-200*1e-200))",
         "(" * 3000 + "x" + ")" * 3000,
         "x+" * 6000 + "x",
         "x # comment\n+ open('f')",

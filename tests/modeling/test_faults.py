@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -208,6 +209,25 @@ def test_a_hostile_expression_is_refused_at_once(rate):
     assert "key 'equations.E': " in refused(TEXT.replace(RATE, f'E = "{rate}"'))
 
 
+@pytest.mark.parametrize(
+    ("table", "entry"),
+    [
+        ("phases", '[[phases]]\nname = "p{n}"\nends_at = "Tmax"\n[phases.equations]\nE = "0"\nM = "0"\n'),
+        ("outputs", '[outputs.o{n}]\nunit = "copies/ug"\nexpression = "E"\n'),
+    ],
+)
+def test_tables_without_end_are_refused(table, entry):
+    text = TEXT + "".join(entry.replace("{n}", str(n)) for n in range(3000))
+    assert re.search(rf"table \[{table}\]: has 300\d entries, and a model at most \d+: leave out", refused(text))
+
+
+def test_expressions_that_are_too_many_together_are_refused():
+    large = "+".join(f"alpha*{n}" for n in range(70))
+    text = TEXT.replace("[definitions]\n", f'[definitions]\nlarge = "{large}"\n')
+    text += "".join(f'[derived.q{n}]\nunit = "1/day"\nexpression = "large"\n' for n in range(300))
+    assert re.search(r"key 'expression': up to here the expressions of the file have more than \d+", refused(text))
+
+
 @pytest.mark.parametrize("form", ["(#+{n})*(#+alpha)", "abs(#-{n})", "#**#", "max(#,M)"])
 def test_definitions_that_double_are_refused(form):
     rows = ['q0 = "E"'] + [f'q{n} = "{form}"'.replace("#", f"q{n - 1}").replace("{n}", str(n)) for n in range(1, 60)]
@@ -237,6 +257,12 @@ def test_a_file_of_megabytes_is_not_read(tmp_path):
     file.write_bytes(b"#" * (4 * MAX_FILE + 1))
     with pytest.raises(ModelFileError, match=r"big\.toml: is longer than"):
         load_model(file)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no such device")
+def test_what_has_no_end_is_not_read_to_it():
+    with pytest.raises(ModelFileError, match="zero: is longer than"):
+        load_model("/dev/zero")
 
 
 LINES = TEXT.splitlines(keepends=True)

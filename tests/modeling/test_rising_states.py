@@ -89,6 +89,18 @@ def test_the_root_of_a_square_is_the_absolute_value(method, root):
     assert found.gradient[0, :, 0, 0] == pytest.approx(exact**2 * -0.5 * times * np.exp(-0.5 * times), rel=1e-6)
 
 
+@pytest.mark.parametrize("source", [1e-300, 1e-290, 1e-280, 1e-100])
+@pytest.mark.parametrize("rtol", [3e-6, 1e-9, 1e-11])
+def test_a_source_of_next_to_nothing_stops_nothing(source, rtol):
+    # What it feeds decays through all sizes of numbers.
+    body = phase({"A": "s - k*A", "B": "A - B"}, {"A": "0", "B": "1"})
+    found = run(written({"k": 30.0, "s": source}, body), [1.0, 10.0, 100.0, 1000.0], method="rodas5p", rtol=rtol)
+    assert found.codes[0] == Outcome.solved
+    fall = np.array([1.0, 10.0, 100.0])
+    assert np.log(found.values[0, :3, 1]) == pytest.approx(-fall, abs=max(10.0 * rtol, 1e-9))
+    assert found.values[0, :, 0] == pytest.approx(source / 30.0, rel=1e-3)
+
+
 def test_of_two_values_at_one_time_the_later_one_given_holds():
     body = phase({"A": "effect*A"}, {"A": "1"}) + '[inputs.effect]\nkind = "covariate"\nunit = "1"\n'
     model = written({"k": 1.0}, body)

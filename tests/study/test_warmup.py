@@ -98,3 +98,25 @@ def test_evaluations_of_any_shape_use_one_compiled_function():
     model.evaluate([1.0, 2.0], {"Cmax": [1.0, 2.0]})
     model.evaluate(np.broadcast_to(np.array([1.0, 2.0]), (3, 2)))
     assert len(model.compiled.curves_level.signatures) == count == 1
+
+
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from ckinetics.errors import JobError
+from ckinetics.study.warmup import warm_up
+try:
+    warm_up(["stein2019"], progress=lambda name, at, of: print(at))
+except JobError as err:
+    print(err)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of files cannot be limited there")
+def test_a_full_disk_ends_the_warm_up_at_once(tmp_path):
+    done = run(FULL, tmp_path, PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 0, done.stderr
+    first, said = done.stdout.splitlines()
+    assert first == "0"
+    assert said.startswith(f"compiled code cannot be kept in {tmp_path}: ")
+    assert "make room there" in said

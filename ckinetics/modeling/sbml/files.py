@@ -43,9 +43,10 @@ def read_document(path: str | Path) -> Any:
     libsbml = libsbml_module()
     where = Path(path)
     try:
-        if where.stat().st_size > MAX_BYTES:
+        with where.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)  # a device has no size, and no end
+        if len(raw) > MAX_BYTES:
             raise FileFormatError(f"is larger than {MAX_BYTES} bytes: no model of cells is", file=path)
-        raw = where.read_bytes()
     except OSError as err:
         raise InputError(f"the SBML file cannot be read: {err.strerror or err}", file=path) from None
     _look_through(raw, path)
