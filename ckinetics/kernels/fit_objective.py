@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import call_curve, inner, jit, outlined
+from .jit import allocating, call_curve, inner, outlined
 from .likelihood import DETECTED_BELOW, HALF_LOG_2PI, NOT_DETECTED, QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
 from .residual_forms import CONSTANT, PROPORTIONAL, TINY, counting, deviation
@@ -75,7 +75,7 @@ SMALL = 0.3
 BLOCK = 4
 
 
-@jit
+@allocating
 def work_space(scale, errors, data, n_curve):
     """Return arrays to write in, for one thread."""
     size, times, outputs = scale.shape[1], data.times.shape[1], errors.shape[1]

@@ -6,13 +6,13 @@ import numpy as np
 
 from .fit_objective import LOWER, N_SAMPLES, UPPER, work_space
 from .fit_search import minimise, refine_switch
-from .jit import jit
+from .jit import allocating, jit, outlined
 
 # The limit is found when the rise is within this share of what is allowed.
 CLOSE = 1e-3
 
 
-@jit
+@outlined
 def _held_at(task, u, j, value, lower, upper, switches, max_steps, tolerance):
     """Fit all parameters but j from u, in place, with j held; return −log-likelihood."""
     u[j] = value
@@ -25,7 +25,7 @@ def _held_at(task, u, j, value, lower, upper, switches, max_steps, tolerance):
     return best
 
 
-@jit
+@allocating
 def _one_side(task, estimate, value, j, side, se, allowed, switches, max_steps, tolerance, us, rises):
     """Follow the profile of parameter j to where it has risen by `allowed`; return the limit."""
     scale = task[2]

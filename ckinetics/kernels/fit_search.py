@@ -22,7 +22,7 @@ from .fit_objective import (
     start_errors,
     work_space,
 )
-from .jit import jit, outlined
+from .jit import allocating, jit, outlined
 from .optimise import (
     NONE,
     damped_step,
@@ -59,7 +59,7 @@ def natural_size(transform, x):
     return abs(x) if transform == NONE and x != 0.0 else 1.0
 
 
-@jit
+@allocating
 def minimise(task, u, lower, upper, max_steps, tolerance):
     """Levenberg-Marquardt from u, in place, inside lower and upper; return value, Newton decrement, steps.
 
@@ -110,7 +110,7 @@ def minimise(task, u, lower, upper, max_steps, tolerance):
     return value, decrement if moves else 0.0, steps
 
 
-@jit
+@outlined
 def between_samples(task, x):
     """Return the ends of the span between sample times that holds x."""
     data, patient = task[4], task[5]
@@ -124,7 +124,7 @@ def between_samples(task, x):
     return before, after
 
 
-@jit
+@allocating
 def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tolerance, reach, thorough):
     """Fit in the spans between sample times around best[j], `reach` on each side, in place; return value and decrement.
 
@@ -175,7 +175,7 @@ def refine_switch(task, best, value, decrement, j, lower, upper, max_steps, tole
     return value, decrement
 
 
-@jit
+@allocating
 def curvature(task, u, margin, hessian):
     """Fill the Hessian at u by central differences of the gradient; margin limits the step of each coordinate."""
     transform, size = task[2][TRANSFORM], len(u)
@@ -204,7 +204,7 @@ def curvature(task, u, margin, hessian):
             hessian[k, j] = (up[j] - down[j]) / (2.0 * width)
 
 
-@jit
+@outlined
 def margins(task, u, lower, upper, switches, margin, kinks):
     """Fill how far each coordinate is from a bound or, of a switch, a sample; and the samples switches stand on."""
     scale, data, patient = task[2], task[4], task[5]
@@ -224,7 +224,7 @@ def margins(task, u, lower, upper, switches, margin, kinks):
             margin[j] = min(margin[j], apart)
 
 
-@jit
+@allocating
 def last_digits(task, u, value, margin):
     """Take Gauss-Newton steps by orthogonal factors, in place, where there are residuals alone; return the value.
 
@@ -268,7 +268,7 @@ def last_digits(task, u, value, margin):
     return value
 
 
-@jit
+@allocating
 def polish(task, u, value, decrement, margin, hessian):
     """Take Newton's steps with the exact curvature to the last digits, in place; return value and decrement.
 

@@ -96,6 +96,11 @@ def outlined(function: Callable[..., Any]) -> Any:
     return numba.njit(**_PART, forceinline=False)(function)  # else it would inherit that of its first caller
 
 
+def allocating(function: Callable[..., Any]) -> Any:
+    """Compile a helper as `outlined` does, for one that makes arrays: references to those are counted."""
+    return numba.njit(**{**_PART, "_nrt": True}, forceinline=False)(function)
+
+
 def seldom(function: Callable[..., Any]) -> Any:
     """Compile a helper as `outlined` does, for one that is called seldom: its loops stay loops."""
     return numba.njit(**{**_PART, "pipeline_class": SeldomCompiler}, forceinline=False)(function)

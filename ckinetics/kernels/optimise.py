@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .jit import jit, outlined
+from .jit import allocating, outlined
 
 NONE = 0
 LOG = 1
@@ -15,7 +15,7 @@ LOGIT = 2
 MAX_STEP = 2.0
 
 
-@jit
+@outlined
 def to_natural(u: float, transform: int, low: float, high: float) -> float:
     """Return a parameter's value from its value on the estimation scale."""
     if transform == LOG:
@@ -25,7 +25,7 @@ def to_natural(u: float, transform: int, low: float, high: float) -> float:
     return u
 
 
-@jit
+@outlined
 def to_estimation(x: float, transform: int, low: float, high: float) -> float:
     """Return a parameter's value on the estimation scale."""
     if transform == LOG:
@@ -35,7 +35,7 @@ def to_estimation(x: float, transform: int, low: float, high: float) -> float:
     return x
 
 
-@jit
+@outlined
 def natural_slope(x: float, transform: int, low: float, high: float) -> float:
     """Return d(natural)/d(estimation scale) at the natural value `x`."""
     if transform == LOG:
@@ -45,7 +45,7 @@ def natural_slope(x: float, transform: int, low: float, high: float) -> float:
     return 1.0
 
 
-@jit
+@outlined
 def solve_positive_definite(a: np.ndarray, b: np.ndarray, n: int) -> bool:
     """Solve a·x = b for the first n rows by Cholesky, in place: `b` becomes x; False when that fails.
 
@@ -76,7 +76,7 @@ def solve_positive_definite(a: np.ndarray, b: np.ndarray, n: int) -> bool:
     return True
 
 
-@jit
+@allocating
 def solve_least_squares(a: np.ndarray, b: np.ndarray, n: int) -> bool:
     """Solve a·x = b in the first n columns for the least squares, in place: `b` begins with x; False when that fails.
 

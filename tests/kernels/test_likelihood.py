@@ -9,29 +9,23 @@ import numpy as np
 import pytest
 from kernel_calls import from_python
 
-from ckinetics.kernels import optimise
+from ckinetics.kernels import likelihood, optimise
 from ckinetics.kernels.likelihood import (
     ABOVE,
     BELOW,
     DETECTED_BELOW,
     NOT_DETECTED,
     QUANTIFIED,
-    inverse_mills,
     log_normal_cdf,
-    terms,
 )
-from ckinetics.kernels.optimise import (
-    LOG,
-    NONE,
-    natural_slope,
-    solve_least_squares,
-    solve_positive_definite,
-    to_estimation,
-    to_natural,
-)
+from ckinetics.kernels.optimise import LOG, NONE
 from ckinetics.kernels.residual_forms import counting
 
-damped_step = from_python(optimise.damped_step)
+inverse_mills, terms = from_python(likelihood.inverse_mills), from_python(likelihood.terms)
+to_natural, to_estimation = from_python(optimise.to_natural), from_python(optimise.to_estimation)
+natural_slope, damped_step = from_python(optimise.natural_slope), from_python(optimise.damped_step)
+solve_least_squares = from_python(optimise.solve_least_squares)
+solve_positive_definite = from_python(optimise.solve_positive_definite)
 mpmath.mp.dps = 50
 POINTS = [-1e4, -300.0, -40.0, -20.01, -20.0, -19.99, -8.0, -1.0, 0.0, 0.7, 4.99, 5.01, 9.0]
 
