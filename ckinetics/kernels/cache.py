@@ -54,10 +54,25 @@ def compiled_folder() -> Path | None:
     return folder
 
 
+# The versions of numba whose insides `compilers` is known to fit; a test compiles with and without it.
+_KNOWN = ((0, 66), (0, 68))
+
+
+@functools.cache
+def lean() -> bool:
+    """Whether kernels are compiled by the short way of `compilers`, and not as numba does, in three times the time.
+
+    ``CKINETICS_PLAIN_NUMBA=1`` asks for numba's own way.
+    """
+    parts = version("numba").split(".")[:2]
+    known = all(part.isdigit() for part in parts) and _KNOWN[0] <= tuple(map(int, parts)) <= _KNOWN[1]
+    return known and os.environ.get("CKINETICS_PLAIN_NUMBA", "") in ("", "0")
+
+
 @functools.cache
 def kernel_stamp() -> str:
-    """Return a hash over every kernel file and the numba and numpy versions."""
-    digest = hashlib.sha256(f"numba {version('numba')} numpy {version('numpy')}".encode())
+    """Return a hash over every kernel file, the numba and numpy versions and the way of compiling."""
+    digest = hashlib.sha256(f"numba {version('numba')} numpy {version('numpy')} lean {lean()}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())

@@ -23,10 +23,10 @@ import numba
 import numba.extending
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
+from numba.core.compiler import Compiler
 
-from .cache import compiled_folder
+from .cache import compiled_folder, lean
 from .compile_notice import watched
-from .compilers import KernelCompiler, PartCompiler, PlainCompiler, SeldomCompiler
 
 _CONFIG_LOCK = threading.Lock()
 
@@ -49,19 +49,20 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-_PART = {
-    "nogil": True,
-    "error_model": "numpy",
-    "_nrt": False,
-    "pipeline_class": PartCompiler,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
+_PART: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_SELDOM: dict[str, Any] = {}
+_WHOLE = _PLAIN = Compiler
+if lean():
+    from .compilers import KernelCompiler, PartCompiler, PlainCompiler, SeldomCompiler
+
+    _WHOLE, _PLAIN = KernelCompiler, PlainCompiler
+    _PART |= {"pipeline_class": PartCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    _SELDOM |= {"pipeline_class": SeldomCompiler}
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a function with the options of this package, cached on disk where that is possible."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy", pipeline_class=KernelCompiler)(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", pipeline_class=_WHOLE)(function)
     folder = compiled_folder()
     if folder is None or not hasattr(dispatcher, "enable_caching"):  # NUMBA_DISABLE_JIT=1 gives a function
         return dispatcher
@@ -98,12 +99,12 @@ def outlined(function: Callable[..., Any]) -> Any:
 
 def allocating(function: Callable[..., Any]) -> Any:
     """Compile a helper as `outlined` does, for one that makes arrays: references to those are counted."""
-    return numba.njit(**{**_PART, "_nrt": True}, forceinline=False)(function)
+    return numba.njit(**_PART | {"_nrt": True}, forceinline=False)(function)
 
 
 def seldom(function: Callable[..., Any]) -> Any:
     """Compile a helper as `outlined` does, for one that is called seldom: its loops stay loops."""
-    return numba.njit(**{**_PART, "pipeline_class": SeldomCompiler}, forceinline=False)(function)
+    return numba.njit(**_PART | _SELDOM, forceinline=False)(function)
 
 
 @inner
@@ -166,7 +167,7 @@ def _address(function: Callable[..., Any], signature: Any) -> Any:
         numba.config.CACHE_DIR = str(folder or "")
         try:
             what = (signature.args, signature.return_type)
-            compiled = CFunc(function, what, locals={}, options=options, pipeline_class=PlainCompiler)
+            compiled = CFunc(function, what, locals={}, options=options, pipeline_class=_PLAIN)
             if folder is not None:
                 with contextlib.suppress(RuntimeError):  # no place for a cache: compile in memory
                     compiled._cache = _Cache(function)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from kernel_calls import from_python
 
+from ckinetics.kernels import cache
 from ckinetics.kernels.jit import call_from_python, curve_pointer, inner, larger, seldom, smaller
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -80,3 +81,35 @@ print(*(event.data["dispatcher"].py_func.__module__ for _, event in recorder.buf
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert f"ckinetics.kernels.{method}" in done.stdout.split()
     assert f"ckinetics.kernels.{other}" not in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "expected"),
+    [("0.68.1", "", True), ("0.68.1", "1", False), ("0.60.0", "", False), ("0.99.0", "", False), ("1.0rc1", "", False)],
+)
+def test_versions_of_numba_that_are_not_known_compile_in_their_own_way(monkeypatch, version, asked, expected):
+    monkeypatch.setattr(cache, "version", lambda name: version)
+    monkeypatch.setenv("CKINETICS_PLAIN_NUMBA", asked)
+    assert cache.lean.__wrapped__() is expected
+
+
+@compiled_only
+@pytest.mark.slow  # each way compiles the solver and the search: about a minute and a half
+def test_both_ways_of_compiling_give_the_same_digits(tmp_path):
+    code = """
+import numpy as np
+import ckinetics as ck
+from ckinetics.kernels.cache import lean
+model = ck.load_model("cytokine_expansion")
+data = ck.simulate("stein2019", times=[1, 3, 5, 7, 9, 11, 14, 21, 28, 60, 90, 180], n=2, seed=1, lloq=50)
+found = ck.fit(data, "stein2019", starts=2, interval="t")
+print(lean(), model.evaluate([1, 7, 28]).tolist(), found["estimates/estimate"].values.tolist(),
+      found["estimates/upper"].values.tolist())
+"""
+    said = []
+    for plain in ("0", "1"):
+        environment = os.environ | {"CKINETICS_CACHE_DIR": str(tmp_path), "CKINETICS_PLAIN_NUMBA": plain}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        said.append(done.stdout.split(" ", 1))
+    assert [way for way, _ in said] == ["True", "False"]
+    assert said[0][1] == said[1][1]
