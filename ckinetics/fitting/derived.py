@@ -127,8 +127,8 @@ def _compute(
 # Unit and meaning of what is read from the first output's curve: where the file has no quantity of that name, or has a
 # formula for one dose and the patients were given others.
 _CURVE = {
-    "cmax": ("{unit}", "peak of the fitted curve, until the last sample or day 28"),
-    "tmax": ("day", "time of the peak of the fitted curve, until the last sample or day 28"),
+    "cmax": ("{unit}", "peak of the fitted curve, until the last sample or day 28, whichever is later"),
+    "tmax": ("day", "time of the peak of the fitted curve, until the last sample or day 28, whichever is later"),
     "auc_0_28": ("day*{unit}", "area under the fitted curve, day 0 to 28"),
     "auc_0_inf": ("day*{unit}", "area under the fitted curve, day 0 to infinity; its end extrapolated from day 3650"),
     "persistence": (

@@ -60,7 +60,7 @@ _KNOWN = ((0, 66), (0, 68))
 
 @functools.cache
 def lean() -> bool:
-    """Whether kernels are compiled by the short way of `compilers`, and not as numba does, in three times the time.
+    """Whether kernels are compiled by the short way of `compilers`, and not as numba does, which takes longer.
 
     ``CKINETICS_PLAIN_NUMBA=1`` asks for numba's own way.
     """

@@ -220,7 +220,7 @@ def objective(
         if on_log:
             factor = 1.0 / f if seen else 0.0
         if form == CONSTANT and not noise > 0.0:
-            # The usual case, in a third of the time: the standard deviation is a parameter of its own.
+            # The usual case, and quicker: the standard deviation is a parameter of its own.
             if kind == QUANTIFIED:
                 z = (y - level) * precision
                 value, by_f, by_s = 0.5 * z * z + u[place_a] + HALF_LOG_2PI, -z * precision, 1.0 - z * z

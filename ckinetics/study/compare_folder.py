@@ -294,11 +294,8 @@ class _Comparing:
         depends = {"cohort": content_hash(data), "model": model.hash}
         if given is not None:
             depends["inputs"] = hashlib.sha256(given.to_csv(index=False).encode()).hexdigest()
-            if without := [patient for patient in patients if patient not in set(given["patient"])]:
-                self.say(
-                    f"{file.name}: no row of inputs of '{model.name}' for {', '.join(without)}: no dose or covariate, "
-                    "and the constants of the file"
-                )
+        if self.inputs is not None:
+            self.run.messages += self.inputs.gaps(file.name, patients, model, given)
         key = resume_key("fit", inputs=depends, settings=self.settings)
         name = file_name(FITS, file.name, model.name)
         kept = None if self.force else self.kept.find(name, key)

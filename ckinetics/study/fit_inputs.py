@@ -70,6 +70,29 @@ class FitInputs:
         """Whether any patient is given an input."""
         return bool((self.rows["input"] == name).any())
 
+    def gaps(self, cohort: str, patients: Sequence[str], model: Model, rows: pd.DataFrame | None) -> list[str]:
+        """Return, in sentences, what patients of a cohort get of inputs that the table gives others.
+
+        `rows` is what `of` returned.
+        """
+        said = []
+        for name, entry in model.specification.inputs.items():
+            if not self.has(name):
+                continue
+            having = set() if rows is None else set(rows.loc[rows["input"] == name, "patient"])
+            without = [patient for patient in patients if patient not in having]
+            if without and not having:
+                said.append(
+                    f"{cohort}: no row of inputs gives anybody '{name}' of '{model.name}': what its file gives is "
+                    "taken for every patient"
+                )
+            elif without:
+                what = "the value of the file is" if entry.kind == "constant" else "nothing is"
+                said.append(
+                    f"{cohort}: no row of inputs gives '{name}' of '{model.name}' to {', '.join(without)}: {what} taken"
+                )
+        return said
+
     def of_nobody(self, patients: dict[str, list[str]]) -> list[str]:
         """Return the patients of the table, with their cohorts where it names them, that no cohort has."""
         everyone = {name for names in patients.values() for name in names}

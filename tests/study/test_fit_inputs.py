@@ -127,11 +127,27 @@ def test_another_dose_is_another_fit(study, tmp_path):
 def test_rows_of_nobody_and_patients_without_rows_are_said(study, tmp_path):
     inputs = write_inputs(tmp_path, {"P1": 320.0, "P9": 80.0})
     run = compare_folder(study, models=[MODEL], out=tmp_path / "out", inputs=inputs, **QUICK)
-    assert "arm: no row of inputs of 'one_compartment_oral' for P2: no dose or covariate" in run.messages[0]
+    assert run.messages[0] == "arm: no row of inputs gives 'dose' of 'one_compartment_oral' to P2: nothing is taken"
     assert run.messages[1].endswith("no cohort has these patients: P9")
     table = pd.read_csv(run.out / "estimates.csv").set_index(["patient", "parameter"])
     assert table.loc[("P2", "CL"), "estimable"] == "no"
     assert table.loc[("P1", "CL"), "estimable"] == "yes"
+
+
+def test_a_cohort_whose_patients_have_no_rows_is_said_to_have_the_doses_of_the_file(study, tmp_path):
+    inputs = write_inputs(tmp_path, cohort="another")
+    run = compare_folder(study, models=[MODEL], out=tmp_path / "out", inputs=inputs, **QUICK)
+    assert run.messages[0].startswith("arm: no row of inputs gives anybody 'dose' of 'one_compartment_oral': what its")
+    np.testing.assert_allclose(clearances(run), [2.7, 4 * 2.7], rtol=0.1)
+
+
+def test_each_input_that_a_patient_lacks_is_said(tmp_path):
+    path, model = tmp_path / "inputs.csv", load_model("mueller_schoell2021")
+    path.write_text("patient,time,value,input\nP1,,2,ratio\nP1,,1,asct\nP2,,2,ratio\n")
+    inputs = FitInputs.read(path, [model])
+    rows = inputs.of("arm", ["P1", "P2"], model)
+    said = "arm: no row of inputs gives 'asct' of 'mueller_schoell2021' to P2: the value of the file is taken"
+    assert inputs.gaps("arm", ["P1", "P2"], model, rows) == [said]
 
 
 def test_the_column_cohort_tells_patients_of_one_name_apart(tmp_path):
