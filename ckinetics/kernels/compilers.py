@@ -1,7 +1,7 @@
 """How numba is asked to do only what kernels need: most of the time of a first use is that of its compiler in Python.
 
-Solvers and the functions of a model are loops over numbers, behind pointers. Of numba's some thirty steps they need
-eleven; they hold no reference to count; and what is called seldom need not be fast. None of this changes a digit.
+Of numba's some thirty steps, those of `compiler_passes` remain; a helper becomes machine code once, within its
+callers; and what is called seldom need not be fast. None of this changes a digit.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
-import numba
-from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.compiler_machinery import PassManager, register_pass
-from numba.core.ir import UNDEFINED
-from numba.core.lowering import Lower
+
+from .compiler_passes import PASSES, Passes, Typing
 
 
 @contextlib.contextmanager
@@ -40,84 +37,14 @@ class KernelCompiler(Compiler):  # type: ignore[misc]
             return super()._compile_core()
 
 
-_PLAIN = (numba.types.Number, numba.types.Boolean, numba.types.CPointer)
-_SIGNATURES: dict[Any, Any] = {}
+class _Library(JITCodeLibrary):  # type: ignore[misc]
+    """Code without references to count, which numba's first round of optimisation looks for.
 
-
-class _Typing:
-    """numba's typing context, but it remembers what an operator makes of numbers.
-
-    Without that each sum of two numbers is looked for among all that can be added, arrays first.
+    Its loops are short: they become several numbers at a time once they are no loops any more, or not at all.
     """
 
-    def __init__(self, context: Any) -> None:
-        self._context = context
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def resolve_function_type(self, function: Any, args: Any, kws: Any) -> Any:
-        """Return the signature of a call."""
-        kinds = tuple(args)
-        simple = isinstance(function, numba.types.Function) and not kws and all(isinstance(k, _PLAIN) for k in kinds)
-        if not simple:
-            return self._context.resolve_function_type(function, args, kws)
-        found = _SIGNATURES.get((function, kinds))
-        if found is None:
-            found = _SIGNATURES[function, kinds] = self._context.resolve_function_type(function, args, kws)
-        return found
-
-
-class _Lower(Lower):  # type: ignore[misc]
-    """Writes operators of two numbers without looking for their signature once more."""
-
-    def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
-        """Write an operator; one with a constant of its own, such as a power, as numba does."""
-        if expr.static_lhs is not UNDEFINED or expr.static_rhs is not UNDEFINED:
-            return super().lower_binop(resty, expr, op)
-        typing, signature = self.context.typing_context, self.fndesc.calltypes[expr]
-        given = [
-            self.context.cast(self.builder, self.loadvar(value.name), self.typeof(value.name), kind)
-            for value, kind in zip((expr.lhs, expr.rhs), signature.args, strict=True)
-        ]
-        kind = typing.resolve_value_type(op)
-        function = self.context.get_function(kind, _Typing(typing).resolve_function_type(kind, signature.args, {}))
-        return self.context.cast(self.builder, function(self.builder, given), signature.return_type, resty)
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _Lowering(typed_passes.NativeLowering):  # type: ignore[misc]
-    """The step that writes code."""
-
-    _name = "lowering of numbers"
-
-    @property
-    def lowering_class(self) -> type[Lower]:
-        """What writes the code."""
-        return _Lower
-
-
-# What it takes to compile loops over numbers: numba's other passes look for closures, array expressions and the like.
-_PASSES = (
-    untyped_passes.TranslateByteCode,
-    untyped_passes.FixupArgs,
-    untyped_passes.IRProcessing,
-    untyped_passes.DeadBranchPrune,
-    untyped_passes.GenericRewrites,
-    untyped_passes.ReconstructSSA,
-    typed_passes.NopythonTypeInference,
-    typed_passes.PreLowerStripPhis,
-    typed_passes.IRLegalization,
-    _Lowering,
-    typed_passes.NoPythonBackend,
-)
-
-
-class _Library(JITCodeLibrary):  # type: ignore[misc]
-    """Code without references to count: numba's first round of optimisation looks for those."""
-
     def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager()
+        passes, builder = self._codegen._module_pass_manager(opt=2, loop_vectorize=False)
         passes.run(self._final_module, builder)
 
 
@@ -125,13 +52,15 @@ class PlainCompiler(KernelCompiler):
     """Compiles a function that holds loops over numbers and calls."""
 
     def define_pipelines(self) -> Any:
-        """Return the one list of passes."""
+        """Return the one list of passes; where there are references to count, those of numba."""
         if self.state.library is None:
             self.state.library = _Library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
             self.state.library.enable_object_caching()
-        self.state.typingctx = _Typing(self.state.typingctx)
-        passes = PassManager("numbers")
-        for each in _PASSES:
+        if self.state.flags.nrt:
+            return super().define_pipelines()
+        self.state.typingctx = Typing(self.state.typingctx)
+        passes = Passes("numbers")
+        for each in PASSES:
             passes.add_pass(each, each.__name__)
         passes.finalize()
         return [passes]
@@ -164,7 +93,7 @@ class _SeldomLibrary(_PartLibrary):
 
 
 class PartCompiler(PlainCompiler):
-    """Compiles a helper as far as its callers need: a third of the time of compilation went into what nobody ran."""
+    """Compiles a helper as far as its callers need: nobody would run machine code of its own."""
 
     library: type[_PartLibrary] = _PartLibrary
 

@@ -260,8 +260,8 @@ def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, gra
         z + 8 * size,
     )
     couple = ks + 8 * size
-    t, phase, moved_by, event, taken, code = 0.0, 0, -1, 0, 0, SOLVED
-    m = np.int64(0)  # of a literal, numba would compile `record` once more
+    t, phase, moved_by, taken, code = 0.0, 0, -1, 0, SOLVED
+    m = event = np.int64(0)  # of a literal, numba would compile those who take it once more
     if n_times > 0:
         code = start(states, free, w, v, theta, more, z)
     while code == SOLVED:

@@ -257,6 +257,10 @@ def _printer() -> Any:
             return f"({expr.p}/{expr.q})" if exact else self._print_Float(sympy.Float(expr))
 
         def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+            if expr.base.is_Symbol and expr.exp in (2, 3, -2, -3):  # numba would compile a loop for it
+                name = self._print(expr.base)
+                product = "*".join([name] * abs(int(expr.exp)))
+                return f"({product})" if expr.exp > 0 else f"(1/({product}))"
             return str(self._hprint_Pow(expr, rational=rational, sqrt="np.sqrt"))
 
     same = ("exp", "log", "log1p", "expm1", "sin", "cos", "tanh")

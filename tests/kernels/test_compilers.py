@@ -32,6 +32,11 @@ def _sum(x, n):
     return total
 
 
+@seldom
+def _second(pair, x):
+    return pair[1] * x if x > 0.0 else pair[0]
+
+
 def test_operators_of_mixed_numbers():
     powers = from_python(_powers)
     for x, k in ((2.5, 2), (7.25, 3)):
@@ -51,7 +56,7 @@ def test_larger_and_smaller_are_those_of_python(values):
 def test_an_address_is_called_from_python():
     def fill(n, times, theta, out, grad, more):
         for i in range(n):
-            out[i] = times[i] * theta[0]
+            out[i] = times[i] * theta[0] + _second((7, 0.5), times[i])
         more[0] = 7
         grad[0] = _sum(times, n) if n > 2 else 0.0
         return n
@@ -60,7 +65,47 @@ def test_an_address_is_called_from_python():
     times, out, grad, more = np.arange(1.0, 4.0), np.zeros(3), np.zeros(1), np.zeros(1, np.int64)
     assert call_from_python(curve_pointer(fill), 3, times, np.array([2.0]), out, grad, more) == 3
     assert gc.isenabled() == collects
-    assert (out.tolist(), grad.tolist(), more.tolist()) == ([2.0, 4.0, 6.0], [10.0], [7])
+    assert (out.tolist(), grad.tolist(), more.tolist()) == ([2.5, 5.0, 7.5], [10.0], [7])
+
+
+_FIRST, _LATER = 3, 4
+
+
+def _operators(n, times, theta, out, grad, more):
+    """Fill what operators make of each pair of numbers, real and whole, and what becomes of constants."""
+    code, count = _FIRST, 0
+    for i in range(n):
+        a, b, k, m = times[i], theta[i], more[2 * i], more[2 * i + 1]
+        total = a + b - a * b
+        total += a
+        total -= 2.0
+        total *= b
+        out[4 * i], out[4 * i + 1] = total, a / b
+        out[4 * i + 2], out[4 * i + 3] = k + m - k * m + k / m, k // m
+        for given, found in enumerate((a < b, a <= b, a > b, a >= b, a == b, a != b, not a < b)):
+            grad[14 * i + given] = 1.0 if found else 0.0
+        for given, found in enumerate((k < m, k <= m, k > m, k >= m, k == m, k != m, k < b)):
+            grad[14 * i + 7 + given] = 1.0 if found else 0.0
+        if a != a:
+            code = _LATER
+        count += k
+    more[0], more[1] = code, count
+    return code
+
+
+@pytest.mark.parametrize("both_infinite", [False, True])
+def test_compiled_operators_do_what_those_of_python_do(both_infinite):
+    times = np.array([1.5, 2.0, 2.0, np.nan, 1.0, -0.0, np.inf])
+    theta = np.array([2.0, 1.5, 2.0, 1.0, np.nan, 0.25, np.inf if both_infinite else -np.inf])
+    more = np.array([[3, 4], [4, 3], [5, 5], [-2, 7], [7, -2], [2**40, 3], [-1, -1]])
+    n = len(times)
+    expected = (np.zeros(4 * n), np.zeros(14 * n), more.ravel().copy())
+    with np.errstate(invalid="ignore"):
+        code = _operators(n, times, theta, *expected)
+    found = (np.zeros(4 * n), np.zeros(14 * n), more.ravel().copy())
+    assert call_from_python(curve_pointer(_operators), n, times, theta, *found) == code == _LATER
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @compiled_only
