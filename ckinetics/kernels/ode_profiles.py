@@ -57,7 +57,7 @@ SHORTEST_FIRST, SHORTEST = 1e-10, 1e-14
 
 _begin_stiff, _step_stiff = rodas5p.begin, rodas5p.step
 _dense_stiff, _interpolate_stiff = rodas5p.dense, rodas5p.interpolate
-_begin, _step, _interpolate = tsit5.begin, tsit5.step, tsit5.interpolate
+_begin, _go_on, _step, _interpolate = tsit5.begin, tsit5.go_on, tsit5.step, tsit5.interpolate
 
 
 @outlined
@@ -292,11 +292,14 @@ def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, gra
         if free is not None:
             for k in range(v[FP], v[P]):
                 w[k] = 0.0
-        h, log_old, fresh = 0.0, 0.0, True
+        h, log_old, fresh, rescaled = 0.0, 0.0, True, True
         while t < stop:
             if fresh:
                 if explicit is not None:
-                    _begin(states, free, w, v, phase, t, z, ks)
+                    if rescaled:
+                        _begin(states, free, w, v, phase, t, z, ks)
+                    else:
+                        _go_on(states, w, size, ks)
                 if stiff is not None:
                     _begin_stiff(states, free, w, v, phase, t, z, size, by_time, couple)
                 for i in range(n):
@@ -354,6 +357,6 @@ def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, gra
             h = length * smaller(8.0, larger(0.2, 0.9 * np.exp(0.08 * log_old - 0.14 * log_error)))
             log_old = log_error
             fresh = True
-            change_scales(states, free, w, v, z, stage)
+            rescaled = change_scales(states, free, w, v, z, stage)
     more[STEPS] = taken
     return code

@@ -116,8 +116,9 @@ def set_state(states, free, w, v, z, i, value):
 
 @outlined
 def change_scales(states, free, w, v, z, before):
-    """Go to the logarithm of a state that has risen from 0, and back below the smallest numbers."""
+    """Go to the logarithm of a state that has risen from 0, and back below the smallest numbers; return whether."""
     n = len(states)
+    changed = False
     for i in range(n):
         now = w[z + i]
         if v[HEAD + i] != POSITIVE:
@@ -125,15 +126,18 @@ def change_scales(states, free, w, v, z, before):
         if not v[HEAD + n + i] and now > 1e-280 and now - w[before + i] < 0.7 * now:
             w[z + i] = np.log(now)
             v[HEAD + n + i] = 1
+            changed = True
             if free is not None:
                 for q in range(1, v[N_FREE] + 1):
                     w[z + n * q + i] /= now
         elif v[HEAD + n + i] and now < LOWEST_LOG:
             w[z + i] = np.exp(now)
             v[HEAD + n + i] = 0
+            changed = True
             if free is not None:
                 for q in range(1, v[N_FREE] + 1):
                     w[z + n * q + i] *= w[z + i]
+    return changed
 
 
 @outlined

@@ -34,6 +34,15 @@ def begin(states, free, w, v, phase, t, z, ks):
 
 
 @inner
+def go_on(states, w, size, ks):
+    """Fill what `begin` does after a step, whose last stage was taken at its end."""
+    for i in range(size):
+        w[ks + i] = w[ks + 6 * size + i]
+    for i in range(len(states)):
+        w[2 * len(states) + i] = w[ks + i]
+
+
+@inner
 def step(states, free, w, v, phase, t, length, z, size, stage, wrong, ks):
     """Fill `stage` with z after a step of this length and `wrong` with the error of its states."""
     for s in range(1, STAGES):
