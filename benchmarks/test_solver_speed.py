@@ -2,8 +2,9 @@
 
 Each solver's tolerance is the loosest at which its largest error in ln, over all outputs and times, stays below
 MOST_WRONG, here and at every tighter one. Of the forms that a peer can be given (linear or log states; BDF or Adams for
-CVODE) the fastest is kept. The table at the end of the run has the errors that were reached, and the times of one solve
-over that of ckinetics. Times are of the CPU, on one thread, so that other work on the machine matters less.
+CVODE) the fastest is kept, and so is the faster of our methods. The table at the end of the run has the errors that
+were reached, and the times of one solve over that of ckinetics. Times are of the CPU, on one thread, so that other work
+on the machine matters less.
 
 Peers other than scipy are optional: ``pip install numbalsoda libroadrunner antimony`` (numbalsoda needs CMake, a C++
 and a Fortran compiler). ``-m slow`` runs the million patients.
@@ -87,15 +88,26 @@ def test_ours(benchmark, name: str, references, table) -> None:  # type: ignore[
     times, theta = np.tile(TIMES, (PATIENTS, 1)), np.tile(problem.model.natural_parameters(None)[0], (PATIENTS, 1))
     outputs = list(problem.model.specification.outputs)
 
-    def error(rtol: float) -> float:
-        found = solve(problem.model, times[:1], theta[:1], outputs=outputs, rtol=rtol)
-        return worst(found.values[0], reference)
+    tried = []
+    for method in ("tsit5", "rodas5p"):
+        if (name, method) == ("tumour5_stiff", "tsit5"):
+            continue  # as below
 
-    rtol, reached = matched(error)
+        def error(rtol: float, method: str = method) -> float:
+            found = solve(problem.model, times[:1], theta[:1], outputs=outputs, method=method, rtol=rtol)
+            return worst(found.values[0], reference)
+
+        rtol, reached = matched(error)
+        options = {"outputs": outputs, "method": method, "rtol": rtol}
+
+        def run(patients: int, options: dict[str, Any] = options) -> None:
+            solve(problem.model, times[:patients], theta[:patients], **options)
+
+        tried.append((cpu_seconds(run, PATIENTS), reached, options))
+    _, reached, options = min(tried, key=lambda one: one[0])
+    rtol = options["rtol"]
     benchmark.group = f"{PATIENTS} patients of {name} at one error"
-    found = benchmark.pedantic(
-        solve, args=(problem.model, times, theta), kwargs={"outputs": outputs, "rtol": rtol}, rounds=50, warmup_rounds=1
-    )
+    found = benchmark.pedantic(solve, args=(problem.model, times, theta), kwargs=options, rounds=50, warmup_rounds=1)
     said = f"{found.method}, {found.steps[0]} steps, rtol {rtol:.1e}, error {reached:.1e}"
     table[name, OURS] = (benchmark.stats.stats.min / PATIENTS, said)
     assert worst(found.values[-1], reference) <= MOST_WRONG

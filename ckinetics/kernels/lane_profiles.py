@@ -1,8 +1,10 @@
-"""Whole profiles of several patients side by side, of models with one phase by the implicit method.
+"""Whole profiles of several patients side by side, by the implicit method.
 
-Each lane has a patient of its own, with its own time and step; when it is done, the next one takes its place. Whatever
-is done once a patient (its start, its samples) is done by the same functions as in `ode_profiles`. A patient in whom
-anything out of the ordinary happens is left to those altogether (`AGAIN`): one place deals with it.
+Each lane has a patient of its own, with its own time and step; when it is done, the next one takes its place. All lanes
+are in one phase of the model: who comes to its end waits until everybody has, and what is to be known of him stands in
+`more[KEPT]`. Whatever is done once a patient and phase (its start, its samples) is done by the same functions as in
+`ode_profiles`. A patient in whom anything out of the ordinary happens is left to those altogether (`AGAIN`): one place
+deals with it.
 """
 
 from __future__ import annotations
@@ -20,14 +22,17 @@ from .ode_layout import (
     CLOCKS,
     CODES,
     COUNTS,
+    ENDS,
     EVENT_TIMES,
     FIXED,
     HEAD,
+    KEPT,
     LANE_W,
     LINEAR,
     MAX_STEPS,
     N_EVENTS,
     N_OUTPUTS,
+    N_PHASES,
     N_SAMPLES,
     N_VALUES_GIVEN,
     ORDER,
@@ -39,7 +44,7 @@ from .ode_layout import (
     V,
     W,
 )
-from .ode_profiles import SHORT, SHORTEST, first_step, leave_logarithms, start, take_events
+from .ode_profiles import SHORT, SHORTEST, first_step, go_to_phase, leave_logarithms, start, take_events
 from .ode_states import LOWEST_LOG, record, speeds
 from .rodas5p_lanes import ERROR, ERROR_BEFORE, FAILED, GROWTH, LENGTH, LOGS, NOW, ROWS, SAMPLE, STAGE, WRONG
 from .solver_codes import AGAIN, SOLVED
@@ -49,36 +54,65 @@ _INFINITE = 1e300
 _begin, _step, _dense = method.begin, method.step, method.dense
 
 
+# What is kept of a patient: the phase it enters next and the one it was in, time, samples and steps done; behind those
+# its states, and for each whether it is a logarithm.
+_NEXT, _BEFORE, _TIME, _DONE, _STEPS, KEPT_FIRST = range(6)
+
+
 @outlined
-def _enter(states, lane, count, times, theta, out, more, rtol, w, v, flat, z, single):
-    """Start a patient in a lane; return a code, how many samples are done, and the first step."""
+def _keep(states, kept, following, before, t, m, taken, numbers, logs, stride):
+    """Keep a patient until everybody enters the phase that follows: its states and logs stand `stride` apart."""
     n = len(states)
-    for k in range(more[N_SAMPLES] * more[N_OUTPUTS]):
-        out[k] = np.nan
-    m = np.int64(0)  # of a literal, numba would compile `record` once more
-    if count == 0:
-        return SOLVED, count, 0.0
+    kept[_NEXT], kept[_BEFORE], kept[_TIME], kept[_DONE], kept[_STEPS] = following, before, t, m, taken
+    for i in range(n):
+        kept[KEPT_FIRST + i] = numbers[i * stride]
+        kept[KEPT_FIRST + n + i] = logs[i * stride]
+
+
+@outlined
+def _enter(states, phase, lane, count, times, theta, out, kept, more, rtol, w, v, flat, z, single):
+    """Start a patient's phase in a lane, or keep it for a later one; return a code and the first step."""
+    n = len(states)
     code = start(states, None, w, v, theta, more, z)
     if code != SOLVED:
-        return code, count, 0.0
-    event = take_events(states, None, w, v, more, np.int64(0), 0.0, z)
-    following = (
-        floats_at(more[EVENT_TIMES])[more[PATIENT] * more[N_EVENTS] + event] if event < more[N_EVENTS] else np.inf
-    )
-    if following <= times[count - 1]:
-        return AGAIN, count, 0.0
-    while m < count and times[m] <= 0.0:
-        record(states, None, w, v, 0.0, z, more, out, out, m)
+        return code, 0.0
+    t, m, now = kept[_TIME], np.int64(kept[_DONE]), np.int64(kept[_BEFORE])
+    if t > 0.0:
+        # What its inputs were at the start they still are; doses that it was given then are in its states.
+        take_events(states, None, w, v, more, np.int64(0), 0.0, z)
+        for i in range(n):
+            w[z + i] = kept[KEPT_FIRST + i]
+            v[HEAD + n + i] = np.int64(kept[KEPT_FIRST + n + i])
+    while now < v[N_PHASES] - 1 and w[v[ENDS] + now] <= t:
+        now += 1
+        if go_to_phase(states, None, w, v, now, -1, t, z, z + n) != SOLVED:
+            return AGAIN, 0.0
+    if t == 0.0:
+        event = take_events(states, None, w, v, more, np.int64(0), 0.0, z)
+        times_of_events = behind(floats_at(more[EVENT_TIMES]), more[PATIENT] * more[N_EVENTS])
+        if event < more[N_EVENTS] and times_of_events[event] <= times[count - 1]:
+            return AGAIN, 0.0
+    while m < count and times[m] <= t:
+        record(states, None, w, v, t, z, more, out, out, m)
         m += 1
+    kept[_DONE] = m
     if m == count:
-        return SOLVED, count, 0.0
+        return SOLVED, 0.0
     stop = times[count - 1]
+    if now < v[N_PHASES] - 1:
+        stop = smaller(stop, w[v[ENDS] + now])
+    if now > phase:  # this one had ended before it began
+        for i in range(n):
+            w[z + n + i] = float(v[HEAD + n + i])
+        before = now if t > 0.0 else np.int64(0)  # what happens at the start is done again
+        _keep(states, kept, now, before, t, m, np.int64(kept[_STEPS]), behind(w, z), behind(w, z + n), 1)
+        return SOLVED, 0.0
     while True:
-        speeds(states, w, v, 0, 0.0, z, 2 * n)
+        speeds(states, w, v, phase, t, z, 2 * n)
         for i in range(n):
             if not abs(w[2 * n + i]) < _INFINITE:
-                return AGAIN, count, 0.0
-        if not leave_logarithms(states, None, w, v, z, SHORT * rtol * stop):
+                return AGAIN, 0.0
+        if not leave_logarithms(states, None, w, v, z, SHORT * rtol * (stop - t)):
             break
     for k in range(v[P], v[FIXED]):
         flat[k * LANES + lane] = w[k]
@@ -87,7 +121,7 @@ def _enter(states, lane, count, times, theta, out, more, rtol, w, v, flat, z, si
         flat[(z + LOGS * n + i) * LANES + lane] = float(v[HEAD + n + i])
         flat[(4 * n + i) * LANES + lane] = 0.0
     flat[(single + ERROR_BEFORE) * LANES + lane] = 0.0
-    return SOLVED, m, first_step(states, w, v, z, rtol, stop, 0.0)
+    return SOLVED, first_step(states, w, v, z, rtol, stop - t, t)
 
 
 @outlined
@@ -172,7 +206,7 @@ def lane_solver(n_states: int) -> Callable[..., int]:
 
     Of the arrays it works in, `more[BOOK]` (3, lane) is for the row of each lane, and the samples and steps it has
     done; CLOCKS (3, lane) for its time, next step and last sample; ORDER (state, lane) for the order of rows of
-    matrices.
+    matrices; KEPT (patient, KEPT_FIRST + two a state) for what is kept of each patient between phases.
     """
     states = ((),) * n_states
 
@@ -185,6 +219,28 @@ def lane_solver(n_states: int) -> Callable[..., int]:
 
 @inner
 def _solve(states, last, times, theta, out, more):
+    v, flat, first = wholes_at(more[V]), floats_at(more[LANE_W]), more[PATIENT]
+    counts, steps, codes = wholes_at(more[COUNTS]), wholes_at(more[TAKEN]), wholes_at(more[CODES])
+    n, size = len(states), more[N_SAMPLES] * more[N_OUTPUTS]
+    for row in range(first, last):
+        for k in range(row * size, (row + 1) * size):
+            out[k] = np.nan
+        kept = behind(floats_at(more[KEPT]), (row - first) * (KEPT_FIRST + 2 * n))
+        kept[_NEXT] = kept[_BEFORE] = kept[_TIME] = kept[_DONE] = kept[_STEPS] = 0.0
+        steps[row], codes[row] = 0, SOLVED
+        if counts[row] == 0:
+            kept[_NEXT] = -1.0
+    for phase in range(v[N_PHASES]):
+        # Functions of a model leave out what is always 0.
+        for k in range(3 * n * LANES, 4 * n * LANES):
+            flat[k] = 0.0
+        for k in range((8 * n + 2 * n * n) * LANES, (8 * n + 7 * n * n + n * n * n) * LANES):
+            flat[k] = 0.0
+        _solve_phase(states, phase, first, last, times, theta, out, more)
+
+
+@inner
+def _solve_phase(states, phase, first, last, times, theta, out, more):
     w, v = floats_at(more[W]), wholes_at(more[V])
     wide, flat = lanes_at(more[LANE_W]), floats_at(more[LANE_W])
     counts, steps, codes = wholes_at(more[COUNTS]), wholes_at(more[TAKEN]), wholes_at(more[CODES])
@@ -206,21 +262,27 @@ def _solve(states, last, times, theta, out, more):
     )
     for lane in range(LANES):
         rows[lane] = -1
-    following = more[PATIENT]
+    following = first
     while True:
         busy = 0
         for lane in range(LANES):
             while rows[lane] < 0 and following < last:
                 row, following = following, following + 1
+                kept = behind(floats_at(more[KEPT]), (row - first) * (KEPT_FIRST + 2 * n))
+                if kept[_NEXT] != phase:
+                    continue
                 more[PATIENT] = row
-                code, m, h = _enter(
-                    states, lane, counts[row], behind(times, row * samples), behind(theta, row * values),
-                    behind(out, row * size), more, rtol, w, v, flat, z, single,
+                code, h = _enter(
+                    states, phase, lane, counts[row], behind(times, row * samples), behind(theta, row * values),
+                    behind(out, row * size), kept, more, rtol, w, v, flat, z, single,
                 )  # fmt: skip
-                steps[row], codes[row] = 0, code
-                if code == SOLVED and m < counts[row]:
-                    rows[lane], done[lane], taken[lane], now[lane], longest[lane] = row, m, 0, 0.0, h
+                codes[row] = code
+                if code == SOLVED and kept[_NEXT] == phase and kept[_DONE] < counts[row]:
+                    rows[lane], done[lane], taken[lane] = row, np.int64(kept[_DONE]), np.int64(kept[_STEPS])
+                    now[lane], longest[lane] = kept[_TIME], h
                     stops[lane] = times[row * samples + counts[row] - 1]
+                    if phase < v[N_PHASES] - 1:
+                        stops[lane] = smaller(stops[lane], w[v[ENDS] + phase])
             if rows[lane] >= 0:
                 row, t, h, stop = rows[lane], now[lane], longest[lane], stops[lane]
                 if taken[lane] >= max_steps or not t + h > t:
@@ -234,8 +296,8 @@ def _solve(states, last, times, theta, out, more):
             if following < last:
                 continue
             break
-        _begin(states, wide, v, z, single)
-        _step(states, wide, v, flat, order, z, single)
+        _begin(states, phase, wide, v, z, single)
+        _step(states, phase, wide, v, flat, order, z, single)
         _judge(states, wide, v, z, rtol, single)
         interpolates = False
         for lane in range(LANES):
@@ -255,6 +317,7 @@ def _solve(states, last, times, theta, out, more):
                 longest[lane] = next_length
                 continue
             arrived = stop if t + 1.01 * longest[lane] >= stop else t + length
+            ended = phase < v[N_PHASES] - 1 and flat[(v[ENDS] + phase) * LANES + lane] <= arrived
             while m < counts[row] and times[row * samples + m] < arrived:
                 if not interpolates:
                     _dense(states, wide, z)
@@ -262,13 +325,18 @@ def _solve(states, last, times, theta, out, more):
                 share = (times[row * samples + m] - t) / length
                 _record(states, lane, m, times[row * samples + m], share, w, v, flat, z, more, behind(out, row * size))
                 m += 1
-            while m < counts[row] and times[row * samples + m] <= arrived:
+            while m < counts[row] and times[row * samples + m] <= arrived and not ended:
                 _record(states, lane, m, arrived, 1.0, w, v, flat, z, more, behind(out, row * size))
                 m += 1
             now[lane], done[lane], longest[lane] = arrived, m, next_length
+            steps[row] = taken[lane]
             if m == counts[row]:
-                steps[row] = taken[lane]
                 rows[lane] = -1
             elif not _accept(states, lane, v, flat, z):
                 codes[row] = AGAIN
+                rows[lane] = -1
+            elif ended:
+                kept = behind(floats_at(more[KEPT]), (row - first) * (KEPT_FIRST + 2 * n))
+                numbers, logs = behind(flat, z * LANES + lane), behind(flat, (z + LOGS * n) * LANES + lane)
+                _keep(states, kept, phase + 1, phase, arrived, m, taken[lane], numbers, logs, LANES)
                 rows[lane] = -1

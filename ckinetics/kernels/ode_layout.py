@@ -37,9 +37,9 @@ HEAD = 22
 ) = range(20)  # fmt: skip
 # Of many patients: what solves one, numbers in a row of times and of parameters, and what is written of each patient.
 SOLVER, N_SAMPLES, N_VALUES_GIVEN, COUNTS, TAKEN, CODES = 20, 21, 22, 23, 24, 25
-# Of patients side by side: their `w`, and what `lane_profiles` keeps of each lane.
-LANE_W, BOOK, ORDER, CLOCKS = 26, 27, 28, 29
-N_MORE = 30
+# Of patients side by side: their `w`, and what `lane_profiles` keeps of each lane, and of each patient.
+LANE_W, BOOK, ORDER, CLOCKS, KEPT = 26, 27, 28, 29, 30
+N_MORE = 31
 
 # Scales of states; see ckinetics.modeling.system.
 LINEAR, POSITIVE, PROPORTIONAL = 0, 1, 2

@@ -96,7 +96,7 @@ def start(states, free, w, v, theta, more, z):
 
 
 @seldom
-def _next_phase(states, free, w, v, phase, moved_by, t, z, spare):
+def go_to_phase(states, free, w, v, phase, moved_by, t, z, spare):
     """Go to `phase`: states that it gives a new value, and what a later switch changes. Return a code.
 
     A switch that comes later by dt leaves z changed by (speed before - speed after)*dt. `moved_by` is the phase whose
@@ -271,7 +271,7 @@ def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, gra
             if w[v[ENDS] + phase] == t and t > 0.0:
                 moved_by = phase
             phase += 1
-            code = _next_phase(states, free, w, v, phase, moved_by, t, z, sample)
+            code = go_to_phase(states, free, w, v, phase, moved_by, t, z, sample)
         if event < n_events:
             event = take_events(states, free, w, v, more, event, t, z)
         while code == SOLVED and m < n_times and times[m] <= t:

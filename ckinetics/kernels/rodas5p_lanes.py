@@ -35,15 +35,15 @@ def _natural(states, w, v, z, logs):
 
 
 @inner
-def begin(states, w, v, z, single):
+def begin(states, phase, w, v, z, single):
     """Fill F, G, D and JAC at z, and FT where time stands in the equations."""
     n = len(states)
     f, g, ft, jac, d = n, 2 * n, 3 * n, 8 * n, 8 * n + 2 * n * n
     wrong, logs, by_time = z + WRONG * n, z + LOGS * n, z + BY_TIMES * n
     _natural(states, w, v, z, logs)
-    call(v[LANE_EQUATIONS], LINEARISE, 0, 0.0, w, f, d, single + NOW)
+    call(v[LANE_EQUATIONS], LINEARISE, phase, 0.0, w, f, d, single + NOW)
     if v[TIME_DEPENDENT]:
-        call(v[LANE_EQUATIONS], BY_TIME, 0, 0.0, w, 0, 0, single + NOW)
+        call(v[LANE_EQUATIONS], BY_TIME, phase, 0.0, w, 0, 0, single + NOW)
     for j in range(n):  # derivatives of y by z
         w[wrong + j] = choose(w[logs + j], w[j], 1.0)
     together = 0.0 * w[single + LENGTH]
@@ -133,7 +133,7 @@ def _invert(states, w, flat, order, single):
 
 
 @inner
-def step(states, w, v, flat, order, z, single):
+def step(states, phase, w, v, flat, order, z, single):
     """Fill `stage` with z after a step of this length, and `wrong` with its error."""
     n = len(states)
     g, inverse = 2 * n, 8 * n + n * n
@@ -156,7 +156,7 @@ def step(states, w, v, flat, order, z, single):
         else:
             _natural(states, w, v, stage, logs)
             w[single + STAGE_TIME] = times_plus(w[single + LENGTH], RODAS_TIME[s], w[single + NOW])
-            call(v[LANE_EQUATIONS], RATES, 0, 0.0, w, k, 0, single + STAGE_TIME)
+            call(v[LANE_EQUATIONS], RATES, phase, 0.0, w, k, 0, single + STAGE_TIME)
             for i in range(n):
                 if v[HEAD + i] == POSITIVE:
                     w[k + i] = choose(w[logs + i], w[k + i] / w[i], w[k + i])

@@ -167,7 +167,7 @@ def generate_source(model: Model) -> str:
         equations: dict[str, Any] = {"np": np}
         exec(compile(environment.get_template("system.py.j2").render(**system), "<equations>", "exec"), equations)
         system["method"] = suitable_method(spec, shape, equations)
-        wide = side_by_side(functions[0]) if len(spec.phases) == 1 else None
+        wide = side_by_side(functions[0])
         if wide is not None:
             system |= {"functions": [*functions, wide], "side_by_side": True}
     order = {name: at for at, name in enumerate(symbolic.parameters)}

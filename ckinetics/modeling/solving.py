@@ -106,8 +106,9 @@ def solve(
     free : ndarray of int, optional
         Parameters to take derivatives with respect to, by their place in the file.
     method : {"auto", "rodas5p", "tsit5"}
-        "rodas5p": implicit, for stiff models. "tsit5": explicit. "auto": what suits the model at the file's values
-        (`Model.method`), and rodas5p for patients whose explicit integration reaches `max_steps`.
+        "rodas5p": implicit, for stiff models; and the faster one for values of many patients, several of whom it
+        solves side by side where the equations have no branches. "tsit5": explicit. "auto": what suits the model at
+        the file's values (`Model.method`), and rodas5p for patients whose explicit integration reaches `max_steps`.
     rtol : float
         Tolerated error of one step, in ln of a state on a log scale, relative for others.
     max_steps : int
@@ -174,8 +175,8 @@ def solve(
     return Solution(values, gradient, found.codes.astype(np.int8), found.steps.astype(np.int32), chosen)
 
 
-# How patients side by side are solved.
-_LANES = "lanes"
+# How patients side by side are solved, and of how many all go through a phase before the next one.
+_LANES, _BLOCK = "lanes", 4096
 
 
 @dataclass(frozen=True)
@@ -286,20 +287,22 @@ class _Fixed:
         places[place.PATIENT] = first
         places[place.N_SAMPLES], places[place.N_VALUES_GIVEN] = times.shape[1], theta.shape[1]
         places[place.COUNTS], places[place.TAKEN], places[place.CODES] = counts, answers.steps, answers.codes
+        arrays = [array.reshape(-1) for array in (times, theta, answers.values, answers.gradient)]
         if solver == _LANES:
             from ..kernels.lane_profiles import lane_solver
 
-            places |= self.lane_places()
+            places |= self.lane_places(min(last - first, _BLOCK))
             function = curve_pointer(lane_solver(self.n_states))
+            for patient in range(first, last, _BLOCK):
+                more = place_arrays(places | {place.PATIENT: patient}, self.interpreted)
+                call_from_python(function, min(patient + _BLOCK, last), *arrays, more)
         else:
             places[place.SOLVER] = curve_pointer(row_solver(self.n_states, solver == "rodas5p", self.free is not None))
-            function = curve_pointer(solve_rows)
-        arrays = (times, theta, answers.values, answers.gradient)
-        more = place_arrays(places, self.interpreted)
-        call_from_python(function, last, *(array.reshape(-1) for array in arrays), more)
+            call_from_python(curve_pointer(solve_rows), last, *arrays, place_arrays(places, self.interpreted))
 
-    def lane_places(self) -> dict[int, Any]:
+    def lane_places(self, patients: int) -> dict[int, Any]:
         """Return the arrays in which patients are solved side by side, by their place in `more`."""
+        from ..kernels.lane_profiles import KEPT_FIRST
         from ..kernels.lanes import LANES
 
         numbers = np.zeros((self.size + 1) * LANES)
@@ -309,6 +312,7 @@ class _Fixed:
             place.BOOK: np.zeros((3, LANES), np.int64),
             place.ORDER: np.zeros((self.n_states, LANES), np.int64),
             place.CLOCKS: np.zeros((3, LANES)),
+            place.KEPT: np.zeros((patients, KEPT_FIRST + 2 * self.n_states)),
         }
 
 

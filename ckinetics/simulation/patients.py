@@ -182,10 +182,20 @@ def _solve(
     events = _event_rows(plan.events, first, last)
     if len(events.times) != last - first:
         events = events.of_patients(np.zeros(last - first, np.int64))
-    found = solve(plan.model, times, theta, outputs=names, events=events, method=plan.method, rtol=plan.rtol)
+    found = solve(plan.model, times, theta, outputs=names, events=events, method=_method(plan), rtol=plan.rtol)
     codes[:] = np.where(codes == 0, found.codes, codes)
     for at, name in enumerate(names):
         curves[name][first:last] = found.values[:, :, at]
+
+
+def _method(plan: Plan) -> str:
+    """Return the method asked for; without one, that by which several patients are solved side by side, where it can.
+
+    It can where nothing is given later than the start, and the equations have no branches.
+    """
+    given_later = any(given.kind != "constant" for given in plan.model.specification.inputs.values())
+    side_by_side = plan.method == "auto" and plan.model.compiled.SIDE_BY_SIDE and not given_later
+    return "rodas5p" if side_by_side else plan.method
 
 
 def _rows(array: np.ndarray, first: int, last: int) -> np.ndarray:

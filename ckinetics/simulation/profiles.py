@@ -98,8 +98,9 @@ def simulate(
         µg of DNA in a reaction, for levels in copies/µg. Whether a level below `lloq` is detected is then chance,
         1 - exp(-level*dna): the hit model, in which one copy in the reaction is enough. `lod` is then recorded only.
     method : {"auto", "closed_form", "rodas5p", "tsit5"}
-        "auto": an output's closed form where the file has one for such inputs, else the equations by the method
-        that suits them. "closed_form": refused where there is none. The others integrate the equations.
+        "auto": an output's closed form where the file has one for such inputs, else the equations, by "rodas5p" where
+        it solves several patients side by side (no branches, nothing given after the start), by what suits them
+        elsewhere. "closed_form": refused where there is none. The others integrate the equations.
     rtol : float
         Tolerance of the integration, 1e-13 to 0.1; closed forms have no use for it.
     threads : int
