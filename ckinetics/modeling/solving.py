@@ -119,7 +119,7 @@ def solve(
     Raises
     ------
     InputError
-        An unknown method, a tolerance outside 1e-13 to 0.1, too few steps.
+        An unknown method, a tolerance outside 1e-13 to 0.1, too few steps, `theta` of another shape.
 
     Examples
     --------
@@ -146,6 +146,11 @@ def solve(
 
         events = Events.of_file(model, patients)
     theta = np.ascontiguousarray(theta, np.float64)
+    expected = (patients, len(model.parameters) + len(model.constants))
+    if theta.shape != expected:
+        raise InputError(
+            f"theta has the shape {theta.shape}: give {expected}, the parameters and then the constants of each patient"
+        )
     fixed = _Fixed.of(model, free, chosen == "rodas5p" and free is None)
 
     def run(rows: np.ndarray | slice, solver: str) -> _Answers:

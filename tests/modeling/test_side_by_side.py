@@ -140,7 +140,7 @@ def test_doses_at_the_start_of_a_model_with_phases(monkeypatch):
     inputs = '[inputs.dose]\nkind = "dose"\nlabel = "d"\nunit = "1"\nstate = "A"\nvalue = 2.0\n'
     first = phase({"A": "-A", "B": "A"}, {"A": "0", "B": "0"}).replace('name = "all"', 'name = "all"\nends_at = "k"')
     model = written({"k": 2.0, "m": 9.0}, first + SWITCHES + inputs)
-    theta = np.array([(2, 9), (0, 9), (0, 0), (5, 5)] * LANES, float)
+    theta = np.array([(2, 9, 1), (0, 9, 1), (0, 0, 1), (5, 5, 1)] * LANES, float)
     events = Events.of_inputs(model, len(theta), {"dose": [[(0.0, 3.0)]] * len(theta)})
     beside, single = side_by_side_and_one_by_one(
         monkeypatch, model, theta, np.array([0.0, 1, 2, 5, 9, 12]), events=events, rtol=1e-9

@@ -387,3 +387,10 @@ def test_numbers_of_any_size(rate, fall):
     model = written({"k": 1.0}, phase({"A": rate}, {"A": "1"}))
     start = model.evaluate([1e-3])
     assert np.log(start) == pytest.approx(-1e-3 * fall, rel=1e-2)
+
+
+def test_parameters_without_the_constants_are_refused():
+    model = load_model("one_compartment_oral")
+    theta = typical(model)
+    with pytest.raises(InputError, match=r"theta has the shape \(1, 3\): give \(1, 4\), the parameters and then"):
+        solve(model, np.array([[1.0]]), theta[:, :-1], outputs=["concentration"])
