@@ -261,6 +261,8 @@ def _printer() -> Any:
                 name = self._print(expr.base)
                 product = "*".join([name] * abs(int(expr.exp)))
                 return f"({product})" if expr.exp > 0 else f"(1/({product}))"
+            if expr.exp.is_Integer and expr.exp < -1:  # of a base of 0, numba would raise instead of giving inf
+                return f"(1/{self._print(sympy.Pow(expr.base, -expr.exp, evaluate=False))})"
             return str(self._hprint_Pow(expr, rational=rational, sqrt="np.sqrt"))
 
     same = ("exp", "log", "log1p", "expm1", "sin", "cos", "tanh")

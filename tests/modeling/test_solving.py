@@ -389,6 +389,23 @@ def test_numbers_of_any_size(rate, fall):
     assert np.log(start) == pytest.approx(-1e-3 * fall, rel=1e-2)
 
 
+@pytest.mark.parametrize("method", ["rodas5p", "tsit5"])
+@pytest.mark.parametrize("rate", ["A**(-4) - B", "k*(A + A*B)**(-2) - B", "exp(-A**(-3)) + A**(-5) - B"])
+def test_a_negative_power_of_nothing_is_infinite(method, rate, capfd):
+    model = written({"k": 1.0}, phase({"A": "1", "B": rate}, {"A": "0", "B": "0"}))
+    for free in (None, np.arange(1)):
+        assert run(model, [1.0], free=free, method=method).codes.tolist() == [Outcome.not_finite]
+    assert "ZeroDivisionError" not in capfd.readouterr().err
+
+
+def test_a_closed_form_that_is_infinite_for_one_patient_stops_no_other():
+    form = '[outputs.form]\nunit = "1"\nexpression = "A"\n[outputs.form.closed_form]\nall = "t + k**(-4)"\n'
+    model = written({"k": 1.0}, phase({"A": "1"}, {"A": "k**(-4)"}) + form)
+    found = np.empty((2, 1))
+    model.compiled.curves_form(np.full((2, 1), 3.0), np.array([[0.0], [0.5]]), found)
+    assert found.tolist() == [[np.inf], [19.0]]
+
+
 def test_parameters_without_the_constants_are_refused():
     model = load_model("one_compartment_oral")
     theta = typical(model)
