@@ -49,6 +49,9 @@ def begin(states, free, w, v, phase, t, z, size, slopes_by_time, couple):
     jacobian(states, w, v, f, g, d, jac)
     if v[TIME_DEPENDENT]:
         call(v[EQUATIONS], BY_TIME, phase, t, w, 0, 0, 0)
+        for i in range(n):
+            if not abs(w[ft + i]) < STEEPEST:  # a root of the time at 0, as that of a state
+                w[ft + i] = 0.0
         if free is not None:
             _columns_by_time(states, w, v, z, slopes_by_time)
         for i in range(n):
@@ -97,7 +100,7 @@ def _columns_by_time(states, w, v, z, out):
                 total += w[dt + i * n + j] * w[z + at + j] * (w[j] if v[HEAD + n + j] else 1.0)
             if divided(v, n, i):
                 total = (total - w[z + at + i] * w[ft + i]) / w[i]
-            w[out + at + i] = total
+            w[out + at + i] = total if abs(total) < STEEPEST else 0.0
 
 
 @seldom

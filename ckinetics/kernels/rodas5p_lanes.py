@@ -44,6 +44,8 @@ def begin(states, phase, w, v, z, single):
     call(v[LANE_EQUATIONS], LINEARISE, phase, 0.0, w, f, d, single + NOW)
     if v[TIME_DEPENDENT]:
         call(v[LANE_EQUATIONS], BY_TIME, phase, 0.0, w, 0, 0, single + NOW)
+        for i in range(n):
+            w[ft + i] = choose(absolute(w[ft + i]) < STEEPEST, w[ft + i], 0.0)
     for j in range(n):  # derivatives of y by z
         w[wrong + j] = choose(w[logs + j], w[j], 1.0)
     together = 0.0 * w[single + LENGTH]
