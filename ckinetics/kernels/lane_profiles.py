@@ -175,8 +175,8 @@ def _judge(states, w, v, z, rtol, single):
         error = absolute(w[wrong + i])
         if v[HEAD + i] == LINEAR or any_of(w[logs + i] < 1.0):
             amount = choose(absolute(w[z + i]) > absolute(w[new + i]), absolute(w[z + i]), absolute(w[new + i]))
-            if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too
-                w[peak + i] = choose(amount > w[peak + i], amount, w[peak + i])
+            if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too, but of no step taken back
+                w[peak + i] = choose(absolute(w[z + i]) > w[peak + i], absolute(w[z + i]), w[peak + i])
                 amount = choose(amount > 1e-6 * w[peak + i], amount, 1e-6 * w[peak + i])
                 error = error / (amount + 1e-290)
             else:

@@ -223,8 +223,8 @@ def _error(states, w, v, z, new, wrong, rtol, short):
         error = abs(w[wrong + i])
         if not v[HEAD + n + i]:
             amount = larger(abs(w[z + i]), abs(w[new + i]))
-            if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too
-                w[peak + i] = larger(w[peak + i], amount)
+            if v[HEAD + i] == LINEAR:  # it may pass 0: a little of its peak counts too, but of no step taken back
+                w[peak + i] = larger(w[peak + i], abs(w[z + i]))
                 amount = larger(amount, 1e-6 * w[peak + i])
             elif w[new + i] < 0.0:
                 return np.inf

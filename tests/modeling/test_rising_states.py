@@ -101,6 +101,39 @@ def test_a_source_of_next_to_nothing_stops_nothing(source, rtol):
     assert found.values[0, :, 0] == pytest.approx(source / 30.0, rel=1e-3)
 
 
+@METHODS
+@pytest.mark.parametrize(
+    ("rate", "exponent", "by_n"),
+    [
+        ("-k*A*sqrt(t)", lambda t: t**1.5 / 1.5, None),
+        ("-k*A*t**n", lambda t: t**1.6 / 1.6, lambda t: t**1.6 * (np.log(t) / 1.6 - 1.6**-2)),
+    ],
+)
+def test_time_may_have_no_slope_at_the_start(method, rate, exponent, by_n):
+    model = written({"k": 0.3, "n": 0.6}, phase({"A": rate, "B": "0"}, {"A": "1", "B": "1"}))
+    times = np.array([0.0, 0.5, 2.0, 9.0])
+    plain = run(model, times, method=method, rtol=1e-9)
+    found = run(model, times, free=np.arange(2), method=method, rtol=1e-9)
+    assert plain.codes[0] == found.codes[0] == Outcome.solved
+    times = times[1:]
+    exact = np.exp(-0.3 * exponent(times))
+    assert plain.values[0, 1:, 0] == pytest.approx(exact, rel=1e-6)
+    assert found.gradient[0, 1:, 0, 0] == pytest.approx(-exponent(times) * exact, rel=1e-5)
+    by_n = np.zeros(3) if by_n is None else -0.3 * exact * by_n(times)
+    assert found.gradient[0, 1:, 0, 1] == pytest.approx(by_n, rel=1e-5)
+
+
+@METHODS
+@pytest.mark.parametrize("rtol", [3e-6, 1e-10])
+@pytest.mark.parametrize("free", [None, np.arange(1)])
+def test_a_step_taken_back_does_not_count_as_a_peak(method, rtol, free):
+    # From 0, the first step that is tried is the longest: it ends far off.
+    body = phase({"A": "1 - k*A**2", "B": "0"}, {"A": "0", "B": "1"}, scale="linear")
+    times = np.array([0.3, 1.0, 2.0, 10.0])
+    found = run(written({"k": 1.0}, body), times, method=method, rtol=rtol, free=free)
+    assert found.values[0, :, 0] == pytest.approx(np.tanh(times), rel=20 * rtol)
+
+
 def test_of_two_values_at_one_time_the_later_one_given_holds():
     body = phase({"A": "effect*A"}, {"A": "1"}) + '[inputs.effect]\nkind = "covariate"\nunit = "1"\n'
     model = written({"k": 1.0}, body)
