@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba.core.codegen import JITCodeLibrary
@@ -29,11 +31,41 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+class _Waiting:
+    """What Ctrl-C does meanwhile: the first one waits, a second one does not."""
+
+    def __init__(self, before: Callable[..., Any]) -> None:
+        self.before, self.came = before, False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.came:
+            self.before(number, frame)
+        self.came = True
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait for the end: Python drops it where LLVM calls back, and half a kernel is left."""
+    before = signal.getsignal(signal.SIGINT)
+    own = threading.current_thread() is threading.main_thread()  # no other may change what it does
+    if not own or not callable(before) or isinstance(before, _Waiting):
+        yield
+        return
+    waiting = _Waiting(before)
+    signal.signal(signal.SIGINT, waiting)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting.came:
+        before(signal.SIGINT, None)
+
+
 class KernelCompiler(Compiler):  # type: ignore[misc]
     """Compiles as numba does, and lets no garbage be collected meanwhile."""
 
     def _compile_core(self) -> Any:
-        with _no_collection():
+        with _interrupts_wait(), _no_collection():
             return super()._compile_core()
 
 

@@ -35,8 +35,7 @@ from .ode_layout import (
 
 # A logarithm of 0 that stays finite in sums, and one below which a state goes back to its natural scale.
 LOG_OF_ZERO, LOWEST_LOG = -1e300, -650.0
-# A power below 1 of a state, or of time, has no slope at 0; steeper ones are left out, and the error estimate guards the
-# step.
+# A power below 1 of a state, or of time, has no slope at 0; it is left out, and the error estimate guards the step.
 STEEPEST = 1e200
 
 

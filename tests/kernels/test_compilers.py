@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 
@@ -106,6 +107,26 @@ def test_compiled_operators_do_what_those_of_python_do(both_infinite):
     assert call_from_python(curve_pointer(_operators), n, times, theta, *found) == code == _LATER
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@compiled_only
+def test_an_interruption_waits_for_the_end_of_a_compilation():
+    from ckinetics.kernels.compilers import PlainCompiler
+
+    reached = []
+
+    class Interrupted(PlainCompiler):
+        def define_pipelines(self):
+            signal.raise_signal(signal.SIGINT)  # as where LLVM calls back
+            reached.append(True)
+            return super().define_pipelines()
+
+    before = signal.getsignal(signal.SIGINT)
+    compile_it = numba.njit(numba.float64(numba.float64), pipeline_class=Interrupted, _nrt=False)
+    with pytest.raises(KeyboardInterrupt):
+        compile_it(lambda x: 2.0 * x)
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @compiled_only
