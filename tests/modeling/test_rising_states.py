@@ -101,6 +101,7 @@ def test_a_source_of_next_to_nothing_stops_nothing(source, rtol):
     assert found.values[0, :, 0] == pytest.approx(source / 30.0, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, where nothing is compiled
 @METHODS
 @pytest.mark.parametrize(
     ("rate", "exponent", "by_n"),

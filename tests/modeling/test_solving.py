@@ -389,6 +389,7 @@ def test_numbers_of_any_size(rate, fall):
     assert np.log(start) == pytest.approx(-1e-3 * fall, rel=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, where nothing is compiled
 @pytest.mark.parametrize("method", ["rodas5p", "tsit5"])
 @pytest.mark.parametrize("rate", ["A**(-4) - B", "k*(A + A*B)**(-2) - B", "exp(-A**(-3)) + A**(-5) - B"])
 def test_a_negative_power_of_nothing_is_infinite(method, rate, capfd):
@@ -398,6 +399,7 @@ def test_a_negative_power_of_nothing_is_infinite(method, rate, capfd):
     assert "ZeroDivisionError" not in capfd.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 def test_a_closed_form_that_is_infinite_for_one_patient_stops_no_other():
     form = '[outputs.form]\nunit = "1"\nexpression = "A"\n[outputs.form.closed_form]\nall = "t + k**(-4)"\n'
     model = written({"k": 1.0}, phase({"A": "1"}, {"A": "k**(-4)"}) + form)
