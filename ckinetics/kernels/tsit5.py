@@ -37,7 +37,7 @@ def begin(states, free, w, v, phase, t, z, ks):
 def go_on(states, w, size, ks):
     """Fill what `begin` does after a step, whose last stage was taken at its end."""
     for i in range(size):
-        w[ks + i] = w[ks + 6 * size + i]
+        w[ks + i] = w[ks + (STAGES - 1) * size + i]
     for i in range(len(states)):
         w[2 * len(states) + i] = w[ks + i]
 

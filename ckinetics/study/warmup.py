@@ -123,6 +123,8 @@ def _model_steps(model: Model) -> Iterator[Step]:
     def integrate(method: str, derivatives: bool) -> None:
         free = np.arange(len(model.parameters)) if derivatives else None
         solve(model, times[None], theta[None], outputs=outputs, free=free, method=method)
+        # Who takes too many steps beside others is solved again alone, by code of its own.
+        solve(model, times[None], theta[None], outputs=outputs, free=free, method=method, max_steps=1)
 
     days = conversion_factor(model.specification.time_unit, "day")
 

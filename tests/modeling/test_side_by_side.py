@@ -48,7 +48,7 @@ def test_they_are_those_of_one_by_one(monkeypatch, name, rtol):
         monkeypatch, model, cohort(model, 3 * LANES + 1), rtol=rtol, max_steps=10**6
     )
     np.testing.assert_array_equal(beside.codes, single.codes)
-    # Of what decays below 1e-300 before it is asked for its logarithm, there is none.
+    # With parameters spread so far, one has no logarithm of what underflows, the other takes a million steps.
     assert (beside.codes == 0).all() or name in ("chaudhury2020_first_order", "barros2021_hdlm2")
     assert (beside.codes == 0).sum() > LANES
     assert beside.values == pytest.approx(single.values, rel=10 * rtol, nan_ok=True)

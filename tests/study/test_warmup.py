@@ -33,6 +33,9 @@ for name in ("stein2019", "one_compartment_oral"):
     for method in ("auto", "rodas5p", "tsit5"):
         model.evaluate([0.0, 1.0, 5.0], method=method)
         model.evaluate([5.0, np.nan, 1.0], {first: [20.0, 30.0]}, method=method, rtol=1e-4)
+    theta = model.natural_parameters(None)[0][None]
+    for steps in (2, 10_000):
+        solve(model, np.array([[1.0, 50.0]]), theta, outputs=model.closed_forms, method="rodas5p", max_steps=steps)
     model.derive({first: [20.0, 30.0, 40.0]})
     ck.identifiability(model, points=2)
 """
