@@ -77,33 +77,47 @@ def test_only_kernels_touch_numba() -> None:
             assert not imported & {"xarray", "pandas", "scipy"}, path
 
 
-def test_an_edit_of_any_kernel_file_changes_the_stamp(tmp_path: Path) -> None:
+STAMPS = """
+from pathlib import Path
+import ckinetics
+from ckinetics.kernels import cache
+from ckinetics.modeling import codegen
+
+package = Path(ckinetics.__path__[0])
+print(package)
+
+def stamps():
+    cache.kernel_stamp.cache_clear()
+    codegen._stamp.cache_clear()
+    return {"kernels": cache.kernel_stamp(), "modeling": codegen.generator_stamp()}
+
+before = stamps()
+for room in before:
+    (package / room / "deeper" / "still").mkdir(parents=True)
+    for path in (*sorted((package / room).rglob("*.*")), package / room / "deeper" / "still" / "new.py"):
+        if path.suffix not in (".py", ".j2"):
+            continue
+        text = path.read_text() if path.exists() else None
+        path.write_text((text or "") + "\\n# edited\\n")
+        print(path.relative_to(package).as_posix(), stamps()[room] != before[room])
+        path.unlink() if text is None else path.write_text(text)
+print("as before", stamps() == before)
+"""
+
+
+def test_an_edit_of_any_kernel_or_generator_file_changes_the_stamp(tmp_path: Path) -> None:
     import shutil
 
-    source = Path(ck.__file__).parent
-    copy = tmp_path / "ckinetics"
-    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    code = """
-from pathlib import Path
-from ckinetics.kernels import cache as jit
-
-def stamp():
-    jit.kernel_stamp.cache_clear()
-    return jit.kernel_stamp()
-
-before = stamp()
-print(jit.__file__)
-for path in sorted(Path(jit.__file__).parent.glob("*.py")):
-    text = path.read_text()
-    path.write_text(text + "\\n# edited\\n")
-    print(path.name, stamp() != before)
-    path.write_text(text)
-print("as before", stamp() == before)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    file, *edits, whole = done.stdout.splitlines()
-    assert Path(file).is_relative_to(tmp_path)
-    assert edits == [f"{path.name} True" for path in sorted((source / "kernels").glob("*.py"))]
+    source = Path(ck.__path__[0])
+    shutil.copytree(source, tmp_path / "ckinetics", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run([sys.executable, "-B", "-c", STAMPS], cwd=tmp_path, capture_output=True, text=True, check=True)
+    package, *edits, whole = done.stdout.splitlines()
+    assert Path(package).is_relative_to(tmp_path)
+    expected = []
+    for room in ("kernels", "modeling"):
+        files = [path for path in source.joinpath(room).rglob("*.*") if path.suffix in (".py", ".j2")]
+        expected += [path.relative_to(source).as_posix() for path in sorted(files)] + [f"{room}/deeper/still/new.py"]
+    assert edits == [f"{name} True" for name in expected]
     assert whole == "as before True"
 
 

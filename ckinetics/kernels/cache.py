@@ -9,6 +9,10 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import ckinetics.kernels
+
+_KERNELS = Path(ckinetics.kernels.__path__[0])
+
 
 @functools.cache
 def cache_root() -> Path | None:
@@ -73,7 +77,14 @@ def lean() -> bool:
 def kernel_stamp() -> str:
     """Return a hash over every kernel file, the numba and numpy versions and the way of compiling."""
     digest = hashlib.sha256(f"numba {version('numba')} numpy {version('numpy')} lean {lean()}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
+    digest.update(hash_of_files(_KERNELS, "*.py").encode())
     return digest.hexdigest()[:16]
+
+
+def hash_of_files(folder: Path, *patterns: str) -> str:
+    """Return a hash over the files of a folder and of every folder below it: their names and what they hold."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in folder.rglob(pattern)):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import ckinetics.modeling
+
 from .._version import __version__
 from ..errors import JobError
-from ..kernels.cache import cache_root, kernel_stamp
+from ..kernels.cache import cache_root, hash_of_files, kernel_stamp
 from .kept import from_line, to_line
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from .library import Model
     from .specification import Specification
 
-_FOLDER = Path(__file__).parent
-TEMPLATES = _FOLDER / "templates"
+_MODELING = Path(ckinetics.modeling.__path__[0])
+TEMPLATES = Path(__file__).with_name("templates")
 _IMPORT_LOCK = threading.Lock()
 _KEPT, _END = "# the model file: ", "# sha256 of the text above: "
 
@@ -55,7 +57,7 @@ def _hashed(name: str, text: str, stamp: str) -> str:
 
 def generator_stamp() -> str:
     """Return a hash over everything that writes modules: this package's code, its templates, sympy and jinja2."""
-    return _stamp(_FOLDER)
+    return _stamp(_MODELING)
 
 
 @functools.cache
@@ -63,9 +65,7 @@ def _stamp(folder: Path) -> str:
     from importlib.metadata import version
 
     digest = hashlib.sha256(f"sympy {version('sympy')} jinja2 {version('jinja2')}".encode())
-    for path in sorted([*folder.glob("*.py"), *(folder / "templates").glob("*.j2")]):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
+    digest.update(hash_of_files(folder, "*.py", "*.j2").encode())
     return digest.hexdigest()
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+import ckinetics
+
 from ..errors import InputError, ModelFileError
 from .events import Events, is_single_dose, known_inputs, total_dose
 from .options import number_array
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 # Examples test a file, not the default tolerance of the solvers, whose error adds up over long courses.
 EXAMPLE_RTOL = 1e-9
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(ckinetics.__path__[0]).resolve()
 
 
 @dataclass(frozen=True)
