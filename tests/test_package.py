@@ -110,7 +110,9 @@ def test_an_edit_of_any_kernel_or_generator_file_changes_the_stamp(tmp_path: Pat
 
     source = Path(ck.__path__[0])
     shutil.copytree(source, tmp_path / "ckinetics", ignore=shutil.ignore_patterns("__pycache__"))
-    done = subprocess.run([sys.executable, "-B", "-c", STAMPS], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", STAMPS], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     package, *edits, whole = done.stdout.splitlines()
     assert Path(package).is_relative_to(tmp_path)
     expected = []
@@ -123,7 +125,7 @@ def test_an_edit_of_any_kernel_or_generator_file_changes_the_stamp(tmp_path: Pat
 
 ONE_KERNEL = """
 from math import log
-from ckinetics.kernels.likelihood import log_normal_cdf
+from ckinetics.kernels.fit.likelihood import log_normal_cdf
 assert abs(log_normal_cdf(0.0) - log(0.5)) < 1e-12
 """
 ALL_OF_NCA = """
@@ -143,6 +145,6 @@ def test_kernels_compile_where_nothing_can_be_cached(tmp_path: Path, case: str, 
         env["CKINETICS_CACHE_DIR"] = str(blocked / "cache")
     else:
         env |= {"HOME": str(blocked / "home"), "USERPROFILE": str(blocked), "LOCALAPPDATA": "", "XDG_CACHE_HOME": ""}
-    code = f"from ckinetics.kernels.cache import cache_root\nassert cache_root() is None\n{use}"
+    code = f"from ckinetics.kernels.compiling.cache import cache_root\nassert cache_root() is None\n{use}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr

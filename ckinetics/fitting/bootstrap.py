@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import likelihood
-from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT, Data, Y
+from ..kernels.fit import likelihood
+from ..kernels.fit.objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT, Data, Y
 from .fitted import Fitted
 from .residuals import counting_variance
 from .starts import patient_generator

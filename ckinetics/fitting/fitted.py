@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.fit_objective import Data
+from ..kernels.fit.objective import Data
 from ..modeling.events import Events
 from .problem import Fits, Problem
 from .residuals import without_scatter

@@ -11,8 +11,8 @@ import xarray as xr
 
 from ..cohorts import profiles_of
 from ..errors import InputError
-from ..kernels.fit_objective import NOISE, WEIGHT, Data
-from ..kernels.optimise import NONE
+from ..kernels.fit.objective import NOISE, WEIGHT, Data
+from ..kernels.fit.optimise import NONE
 from ..modeling import Model, load_model
 from ..modeling.events import Events
 from ..modeling.options import number, whole_number

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.fit_objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT
-from ..kernels.likelihood import QUANTIFIED
+from ..kernels.fit.likelihood import QUANTIFIED
+from ..kernels.fit.objective import AT, KIND, N_SAMPLES, NOISE, OUTPUT
 from .codes import Convergence
 from .fitted import Fitted
 

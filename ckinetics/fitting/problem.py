@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.fit_objective import WEIGHT, Data
+from ..kernels.fit.objective import WEIGHT, Data
 from ..modeling import Model
 from ..modeling.curves import Curves
 from ..modeling.events import Events
@@ -120,7 +120,7 @@ class Problem:
         at_residuals: bool = True,
     ) -> Fits:
         """Fit every patient that has samples, from `points` (patient, start, parameter); each is computed alone."""
-        from ..kernels.fit_search import fit_patients
+        from ..kernels.fit.search import fit_patients
 
         patients, starts, size = points.shape
         curves, given = self.arguments(data, events)

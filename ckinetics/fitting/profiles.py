@@ -41,7 +41,7 @@ def profile_likelihood(fitted: Fitted) -> ProfileLikelihood:
     The limits are where −log-likelihood has risen as `ckinetics.fitting.uncertainty.rise` says. A parameter that can
     move to its bound without that has the bound for a limit.
     """
-    from ..kernels.fit_profile import profile_patients
+    from ..kernels.fit.profile import profile_patients
 
     found, problem = fitted.found, fitted.problem
     patients, size = found.u.shape

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ..kernels.fit_objective import KIND, N_SAMPLES, NOISE, OUTPUT, Data
-from ..kernels.likelihood import QUANTIFIED
+from ..kernels.fit.likelihood import QUANTIFIED
+from ..kernels.fit.objective import KIND, N_SAMPLES, NOISE, OUTPUT, Data
 from ..kernels.residual_forms import COMBINED2, CONSTANT, PROPORTIONAL
 from ..modeling import Model
 from ..modeling.residual_kinds import KINDS

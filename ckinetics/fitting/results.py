@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..kernels.fit_objective import MEAN, WEIGHT
+from ..kernels.fit.objective import MEAN, WEIGHT
 from ..schema import Status, YesNo
 from .bootstrap import boot_variables, bootstrap
 from .codes import Convergence, flag

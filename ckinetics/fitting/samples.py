@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..kernels import fit_objective, likelihood
-from ..kernels.fit_objective import Data
+from ..kernels.fit import likelihood
+from ..kernels.fit import objective as fit_objective
+from ..kernels.fit.objective import Data
 from ..schema import BLQ_STATUSES, Excluded, Status
 from ..units import conversion_factor, kind_of, normalise_unit
 
@@ -58,7 +59,7 @@ class Samples:
     status : codes of `ckinetics.schema.Status`
     lod, lloq, uloq : limits in the model's unit, NaN where not known
     fate : USED, an index into REASONS, or PADDING where there is no sample
-    kind : of used samples, as `ckinetics.kernels.likelihood` counts them
+    kind : of used samples, as `ckinetics.kernels.fit.likelihood` counts them
     value : of used samples, the level or the limit that they enter the likelihood with
     unit : unit of the levels
     matrix : the matrix (or other series) that was taken, or ""

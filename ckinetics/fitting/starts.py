@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernels import optimise
-from ..kernels.likelihood import QUANTIFIED
+from ..kernels.fit import optimise
+from ..kernels.fit.likelihood import QUANTIFIED
 from ..modeling import Model
 from ..modeling.specification import DATA_FEATURES, Parameter
 from .residuals import ErrorModel
 from .samples import Samples
 
-# In the order of the codes of `ckinetics.kernels.optimise`.
+# In the order of the codes of `ckinetics.kernels.fit.optimise`.
 TRANSFORMS = ("none", "log", "logit")
 _LOGIT_EDGE = 16.0
 
@@ -28,7 +28,7 @@ class Scale:
     ----------
     names : parameter names
     n_curve : how many of them belong to the curve
-    transform : codes of `ckinetics.kernels.optimise`
+    transform : codes of `ckinetics.kernels.fit.optimise`
     low, high : bounds on the natural scale
     lower, upper : bounds on the estimation scale; equal where a parameter is fixed
     value : the file's values, or the fixed ones, natural scale

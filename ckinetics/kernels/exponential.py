@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .jit import inner
+from .compiling.jit import inner
 
 _LOG2_E = 1.4426950408889634
 # ln(2) in two parts, the first with so few digits that k times it is exact.

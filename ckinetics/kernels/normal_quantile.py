@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .jit import inner
+from .compiling.jit import inner
 from .random import philox
 
 # How many patients' numbers are made together, side by side.

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .jit import inner
+from .compiling.jit import inner
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .jit import jit
+from .compiling.jit import jit
 
 # a; b*f; a + b*f; sqrt(a² + (b*f)²).
 CONSTANT, PROPORTIONAL, COMBINED1, COMBINED2 = 0, 1, 2, 3

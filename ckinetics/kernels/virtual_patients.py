@@ -9,12 +9,12 @@ import math
 
 import numpy as np
 
+from .compiling.jit import inner, jit
 from .exponential import exponentials
-from .jit import inner, jit
 from .normal_quantile import ROWS, fill_normals, normal_pair
+from .ode.solver_codes import MISSING_PARAMETER, NOT_FINITE, OUTSIDE_BOUNDS, SOLVED
 from .random import uniforms
 from .residual_forms import deviation
-from .solver_codes import MISSING_PARAMETER, NOT_FINITE, OUTSIDE_BOUNDS, SOLVED
 
 LOG, LOGIT, PLAIN = 0, 1, 2
 # Where fewer draws than this lie inside the bounds, none is made.

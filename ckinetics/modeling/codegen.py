@@ -23,7 +23,7 @@ import ckinetics.modeling
 
 from .._version import __version__
 from ..errors import JobError
-from ..kernels.cache import cache_root, hash_of_files, kernel_stamp
+from ..kernels.compiling.cache import cache_root, hash_of_files, kernel_stamp
 from .kept import from_line, to_line
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import ode_layout as place
+from ..kernels.ode import layout as place
 from .solving import MAX_STEPS, Outcome, _Fixed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curves:
-    """Some outputs of a model, for compiled code; see `ckinetics.kernels.jit.call_curve`.
+    """Some outputs of a model, for compiled code; see `ckinetics.kernels.compiling.jit.call_curve`.
 
     Attributes
     ----------
@@ -40,12 +40,12 @@ class Curves:
         cls, model: Model, outputs: list[str], *, method: str, events: Events | None, free: np.ndarray, rtol: float
     ) -> Curves:
         """Return curves by a method; `free` are the parameters to differentiate by, `events` those of each patient."""
-        from ..kernels.jit import curve_pointer
+        from ..kernels.compiling.jit import curve_pointer
 
         if method == "closed_form":
             address = curve_pointer(model.compiled.fitted_curves)
         else:
-            from ..kernels.ode_row import row_solver
+            from ..kernels.ode.curve_pointers import row_solver
 
             address = curve_pointer(row_solver(model.compiled.N_STATES, method == "rodas5p", True))
         return cls(model, outputs, method, address, events, np.ascontiguousarray(free, np.int64), rtol)
@@ -64,7 +64,7 @@ class Curves:
         >>> float(values[0, 0]), gradient.shape
         (24000.0, (1, 1, 6))
         """
-        from ..kernels.jit import call_from_python
+        from ..kernels.compiling.jit import call_from_python
 
         m, (more, _alive) = len(self.model.parameters), self.more()
         out, grad = np.empty((len(self.outputs), len(times))), np.zeros((len(self.outputs), len(times), m))
@@ -79,7 +79,7 @@ class Curves:
         if self.method == "closed_form":
             closed = self.model.closed_forms
             return np.array([0, len(self.outputs), *(closed.index(name) for name in self.outputs)], np.int64), None
-        from ..kernels.ode_row import place_arrays
+        from ..kernels.ode.curve_pointers import place_arrays
 
         known = list(self.model.specification.outputs)
         wanted = [known.index(name) for name in self.outputs]

@@ -12,7 +12,7 @@ _OTHER = re.compile(r"\bif\b|\b(?!exponential\b|logarithm\b|square_root\b)[\w.]+
 
 
 def side_by_side(equations: Function) -> Function | None:
-    """Return the equations for numbers of `kernels.lanes`, or None where they hold what those do not have.
+    """Return the equations for numbers of `kernels.ode.lanes`, or None where they hold what those do not have.
 
     Examples
     --------

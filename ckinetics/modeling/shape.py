@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..kernels import ode_layout
+from ..kernels.ode import layout as ode_layout
 
 if TYPE_CHECKING:
     from .derivatives import SymbolicModel
@@ -20,7 +20,7 @@ class Shape:
     Attributes
     ----------
     states : number of states
-    whole : what `v` holds; see `ckinetics.kernels.ode_layout`
+    whole : what `v` holds; see `ckinetics.kernels.ode.layout`
     varying_start : values that rates and covariates start with
     input_states : per input, the state that its doses are added to, or -1
     input_places : per input, its place among rates and covariates, or -1

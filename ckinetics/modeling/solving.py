@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..kernels import ode_layout as place
-from ..kernels import solver_codes
-from ..kernels.solver_codes import AGAIN
+from ..kernels.ode import layout as place
+from ..kernels.ode import solver_codes
+from ..kernels.ode.solver_codes import AGAIN
 from ..threads import run_slices
 
 if TYPE_CHECKING:
@@ -219,13 +219,13 @@ class _Fixed:
 
     @classmethod
     def of(cls, model: Model, free: np.ndarray | None, side_by_side: bool = False) -> _Fixed:
-        from ..kernels.jit import pointer
+        from ..kernels.compiling.jit import pointer
 
         module = model.compiled
         equations, wide = pointer(module.equations), None
         interpreted = callable(equations)
         if side_by_side and module.SIDE_BY_SIDE and not interpreted:
-            from ..kernels.lanes import lanes
+            from ..kernels.ode.lanes import lanes
 
             wide = pointer(module.equations_side_by_side, lanes)
         whole: list[Any] = module.WHOLE.copy()
@@ -286,15 +286,15 @@ class _Fixed:
         counts: np.ndarray, answers: _Answers,
     ) -> None:  # fmt: skip
         """Solve patients first to last, by a method."""
-        from ..kernels.jit import call_from_python, curve_pointer
-        from ..kernels.ode_row import place_arrays, row_solver, solve_rows
+        from ..kernels.compiling.jit import call_from_python, curve_pointer
+        from ..kernels.ode.curve_pointers import place_arrays, row_solver, solve_rows
 
         places[place.PATIENT] = first
         places[place.N_SAMPLES], places[place.N_VALUES_GIVEN] = times.shape[1], theta.shape[1]
         places[place.COUNTS], places[place.TAKEN], places[place.CODES] = counts, answers.steps, answers.codes
         arrays = [array.reshape(-1) for array in (times, theta, answers.values, answers.gradient)]
         if solver == _LANES:
-            from ..kernels.lane_profiles import lane_solver
+            from ..kernels.ode.lane_profiles import lane_solver
 
             places |= self.lane_places(min(last - first, _BLOCK))
             function = curve_pointer(lane_solver(self.n_states))
@@ -307,8 +307,8 @@ class _Fixed:
 
     def lane_places(self, patients: int) -> dict[int, Any]:
         """Return the arrays in which patients are solved side by side, by their place in `more`."""
-        from ..kernels.lane_profiles import KEPT_FIRST
-        from ..kernels.lanes import LANES
+        from ..kernels.ode.lane_profiles import KEPT_FIRST
+        from ..kernels.ode.lanes import LANES
 
         numbers = np.zeros((self.size + 1) * LANES)
         return {

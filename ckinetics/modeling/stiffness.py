@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kernels.ode_layout import INITIAL, LINEARISE, PREPARE, RATES, RESET
+from ..kernels.ode.layout import INITIAL, LINEARISE, PREPARE, RATES, RESET
 from ..units import conversion_factor
 
 if TYPE_CHECKING:

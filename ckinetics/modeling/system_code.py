@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..kernels.ode_layout import places
+from ..kernels.ode.layout import places
 
 if TYPE_CHECKING:
     import sympy
@@ -33,7 +33,7 @@ class Function:
 def system_functions(
     symbolic: SymbolicModel, system: System, code: Callable[[sympy.Basic], str]
 ) -> tuple[list[Function], dict[str, int]]:
-    """Return the functions of a model's equations, and the places in `w`; their tasks are in `kernels.ode_layout`.
+    """Return the functions of a model's equations, and the places in `w`; their tasks are in `kernels.ode.layout`.
 
     Parameters
     ----------

@@ -278,8 +278,8 @@ def analyse(
     slopes: str | Path | pd.DataFrame | None = None,
 ) -> xr.Dataset:
     """Analyse profiles in memory; `source` is the hash of the data they came from."""
-    from ..kernels import nca as kernel
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
+    from ..kernels.nca import profiles as kernel
 
     lead = leading_dims(profiles)
     samples = kernel_samples(profiles, settings.times)

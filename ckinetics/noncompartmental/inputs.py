@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..schema import BLQ_STATUSES, Excluded, Status
 
 if TYPE_CHECKING:
-    from ..kernels.nca_codes import Samples
+    from ..kernels.nca.codes import Samples
 
 _LAST_DIM = "sample"
 
@@ -32,8 +32,8 @@ def kernel_samples(profiles: xr.Dataset, times: str, selection: np.ndarray | Non
     InputError
         A sample without time, times that do not increase, or a level that is none; names patient and sample.
     """
-    from ..kernels.nca_codes import Samples
-    from ..kernels.nca_samples import first_fault
+    from ..kernels.nca.codes import Samples
+    from ..kernels.nca.samples import first_fault
 
     time_name = time_variable(profiles, times)
     dims = (*leading_dims(profiles), _LAST_DIM)
@@ -118,7 +118,7 @@ def time_variable(profiles: xr.Dataset, times: str) -> str:
 
 def state_table() -> np.ndarray:
     """Return what may be done with a sample, by its status plus one."""
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
 
     states = np.full(len(Status), codes.UNUSABLE, dtype=np.int8)
     for status in BLQ_STATUSES:

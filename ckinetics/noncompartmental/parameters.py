@@ -36,7 +36,7 @@ class Parameter:
     statistic: Statistic
     meaning: str
     depends: tuple[str, ...] = ()
-    function: str = "kernels.nca.analyse"
+    function: str = "kernels.nca.profiles.analyse"
     label: str = ""
 
     def units(self, level: str, time: str, dose: str = "cells") -> str:
@@ -64,9 +64,9 @@ class Parameter:
         }[self.unit]
 
 
-_LINE = "kernels.nca.line_parameters"
-_AREAS = "kernels.nca.whole_areas"
-_CELLS = "kernels.nca_cells."
+_LINE = "kernels.nca.profiles.line_parameters"
+_AREAS = "kernels.nca.profiles.whole_areas"
+_CELLS = "kernels.nca.cells."
 _INFINITE = ("auc_last", "lambda_z")
 
 PARAMETERS: dict[str, Parameter] = {
@@ -91,7 +91,7 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("mrt_inf_obs", "MRTIFO", "time", "geometric", "mean residence time, aumc_inf_obs / auc_inf_obs", _INFINITE, _AREAS, "MRT Infinity Obs"),
         Parameter("mrt_inf_pred", "MRTIFP", "time", "geometric", "mean residence time, aumc_inf_pred / auc_inf_pred", _INFINITE, _AREAS, "MRT Infinity Pred"),
         Parameter("half_life_effective", "", "time", "geometric", "ln 2 · mrt_inf_obs", ("mrt_inf_obs",), _AREAS),
-        Parameter("lambda_z", "LAMZ", "1/time", "geometric", "terminal rate", (), "kernels.nca_lines.terminal_line", "Lambda z"),
+        Parameter("lambda_z", "LAMZ", "1/time", "geometric", "terminal rate", (), "kernels.nca.lines.terminal_line", "Lambda z"),
         Parameter("lambda_z_intercept", "", "1", "none", "ln level of the terminal line at time 0", ("lambda_z",), _LINE),
         Parameter("lambda_z_n_points", "LAMZNPT", "1", "median", "samples in the terminal line", ("lambda_z",), _LINE, "Number of Points for Lambda z"),
         Parameter("lambda_z_lower", "LAMZLL", "time", "median", "first time in the terminal line", ("lambda_z",), _LINE, "Lambda z Lower Limit"),
@@ -100,13 +100,13 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("adj_r_squared", "R2ADJ", "1", "median", "adjusted R² of the terminal line", ("lambda_z",), _LINE, "R Squared Adjusted"),
         Parameter("span_ratio", "LAMZSPN", "1", "median", "times of the terminal line over half_life", ("lambda_z",), _LINE, "Lambda z Span"),
         Parameter("half_life", "LAMZHL", "time", "geometric", "terminal half-life, ln 2 / lambda_z", ("lambda_z",), _LINE, "Half-Life Lambda z"),
-        Parameter("cmax_lower", "", "level", "geometric", "lower bound of the largest level", (), "kernels.nca.hide_above"),
-        Parameter("cmax_upper", "", "level", "geometric", "upper bound of the largest level", (), "kernels.nca.all_below"),
+        Parameter("cmax_lower", "", "level", "geometric", "lower bound of the largest level", (), "kernels.nca.profiles.hide_above"),
+        Parameter("cmax_upper", "", "level", "geometric", "upper bound of the largest level", (), "kernels.nca.profiles.all_below"),
         Parameter("auc_last_lower", "", "level*time", "geometric", "lower bound of auc_last: samples above ULOQ stand at it", ("auc_last",), _AREAS),
         Parameter("auc_pct_anchor", "", "%", "median", "share of auc_last before the first sample (from an anchor at 0)", ("auc_last",), _AREAS),
-        Parameter("tfirst", "", "time", "median", "time of the first quantified level", (), "kernels.nca.first_rise"),
-        Parameter("tlag", "TLAG", "time", "median", "time of the sample before the first rise", (), "kernels.nca.first_rise", "Time Until First Nonzero Conc"),
-        Parameter("baseline", "", "level", "geometric", "level before the infusion", (), "kernels.nca.baseline_of"),
+        Parameter("tfirst", "", "time", "median", "time of the first quantified level", (), "kernels.nca.profiles.first_rise"),
+        Parameter("tlag", "TLAG", "time", "median", "time of the sample before the first rise", (), "kernels.nca.profiles.first_rise", "Time Until First Nonzero Conc"),
+        Parameter("baseline", "", "level", "geometric", "level before the infusion", (), "kernels.nca.profiles.baseline_of"),
         Parameter("persistence", "", "time", "none", "time that the cells stayed quantifiable, by the convention named; see persistence_upper for whether that ended", (), _CELLS + "persistence"),
         Parameter("persistence_lower", "", "time", "none", "last time at which the cells were quantifiable", (), _CELLS + "persistence"),
         Parameter("persistence_upper", "", "time", "none", "first BLQ sample after that; infinite where the last sample is quantified", (), _CELLS + "persistence"),
@@ -135,7 +135,7 @@ PARAMETERS: dict[str, Parameter] = {
 KERNEL_COLUMNS = tuple(PARAMETERS)
 
 _DOSE = "noncompartmental.doses.add_dose_parameters"
-_TOBIT = "kernels.nca_tobit.censored_line"
+_TOBIT = "kernels.nca.tobit.censored_line"
 FURTHER: dict[str, Parameter] = {
     parameter.name: parameter
     for parameter in (
@@ -160,7 +160,7 @@ FURTHER: dict[str, Parameter] = {
 }  # fmt: skip
 AREA = Parameter(
     "auc_interval", "AUCINT", "level*time", "geometric", "area over the interval",
-    function="kernels.nca_areas.interval_area", label="AUC from T1 to T2",
+    function="kernels.nca.areas.interval_area", label="AUC from T1 to T2",
 )  # fmt: skip
 AREA_DN = Parameter(
     "auc_interval_dn", "AUCINTD", "level*time/dose", "geometric", "area over the interval, over the dose",

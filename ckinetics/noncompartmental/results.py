@@ -36,7 +36,7 @@ PER_PROFILE = {
 
 @dataclass(frozen=True)
 class Tables:
-    """What the kernel wrote, per window: see `ckinetics.kernels.nca.analyse_all`."""
+    """What the kernel wrote, per window: see `ckinetics.kernels.nca.profiles.analyse_all`."""
 
     out: np.ndarray
     why: np.ndarray
@@ -49,7 +49,7 @@ class Tables:
 
 def empty_tables(windows: int, intervals: int, samples: int) -> Tables:
     """Return tables of the kernel's shapes."""
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
 
     return Tables(
         out=_taken(np.empty((codes.N_PARAMETERS, windows))),
@@ -73,7 +73,7 @@ def _taken(table: np.ndarray) -> np.ndarray:
 
 def name_too_large(tables: Tables) -> None:
     """Take out what overflowed, in place, with its reason: areas and moments of levels near the largest number."""
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
 
     level = np.fmax.reduce(tables.out[codes.CMAX_LOWER], initial=0.0)
     last = np.fmax.reduce(tables.facts[codes.LAST_TIME], initial=1.0)

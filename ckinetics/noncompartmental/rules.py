@@ -189,7 +189,7 @@ def check_choice(name: str, value: object, known: tuple[str, ...]) -> str:
 
 def blq_actions(rule: BlqRule) -> tuple[int, list[int], list[float]]:
     """Return the axis, and for each of three positions the kernel's action and level."""
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
 
     if not isinstance(rule, Mapping):
         rule = dict.fromkeys(_POSITIONS["measured"], rule)
@@ -206,7 +206,7 @@ def blq_actions(rule: BlqRule) -> tuple[int, list[int], list[float]]:
 
 
 def _blq_action(action: BlqAction, position: str) -> tuple[int, float]:
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
 
     words = {
         "keep": (codes.ACTION_ZERO, 0.0),
@@ -226,7 +226,7 @@ def _blq_action(action: BlqAction, position: str) -> tuple[int, float]:
 
 def kernel_rules(rules: Preset, options: Mapping[str, Any], limits: Limits) -> np.void:
     """Return rules as the record that kernels take; `options` are those of `nca` that no preset holds."""
-    from ..kernels import nca_codes as codes
+    from ..kernels.nca import codes
 
     axis, actions, values = blq_actions(rules.blq)
     fields = {

@@ -15,7 +15,7 @@ from ..tables import read_table
 from .inputs import leading_dims
 
 if TYPE_CHECKING:
-    from ..kernels.nca_codes import Samples
+    from ..kernels.nca.codes import Samples
 
 _WORDS = {"include": 1, "included": 1, "exclude": 2, "excluded": 2}
 _ALIASES: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from .parameters import FURTHER
 from .windows import Windows
 
 if TYPE_CHECKING:
-    from ..kernels.nca_codes import Samples
+    from ..kernels.nca.codes import Samples
 
 # Parameter, column of the kernel, and how it follows from it.
 _RATES = {"lambda_z_tobit": "half_life_tobit", "expansion_rate_tobit": "doubling_time_tobit"}
@@ -34,7 +34,7 @@ def add_tobit(
     that σ is too small in few samples. In simulated courses ±1.96 of it covered the rate in 63 % (the tests hold it
     there); take it as the least that is unknown.
     """
-    from ..kernels import nca_tobit as kernel
+    from ..kernels.nca import tobit as kernel
 
     shape = result["cmax"].shape
     names = ("tmax", "lambda_z_lower", "expansion_lower", "first_peak_time")

@@ -16,7 +16,7 @@ from .reasons import Reason, flag_attrs, label_of
 from .windows import Windows
 
 if TYPE_CHECKING:
-    from ..kernels.nca_codes import Samples
+    from ..kernels.nca.codes import Samples
 
 KINDS = ("delta", "bootstrap", "both")
 # In the order of the kernel's estimates; interval areas follow.
@@ -73,7 +73,7 @@ def add_uncertainty(
     """
     from scipy.special import ndtri
 
-    from ..kernels import nca_errors as kernel
+    from ..kernels.nca import errors as kernel
 
     lead = [str(dim) for dim in result["cmax"].dims]
     shape = result["cmax"].shape

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
-from ..kernels.solver_codes import OUTSIDE_BOUNDS
+from ..kernels.ode.solver_codes import OUTSIDE_BOUNDS
 from ..modeling import Model, load_model
 from ..modeling.options import number, number_array, whole_number
 from ..modeling.solving import METHODS, RTOL, Outcome

@@ -50,7 +50,7 @@ def warm_up(models: Sequence[str | Path | Model] | None = None, *, progress: Pro
     >>> warm_up([]).is_dir()
     True
     """
-    from ..kernels.cache import cache_root, compiled_folder
+    from ..kernels.compiling.cache import cache_root, compiled_folder
     from ..modeling import list_models, load_model
 
     root = cache_root()

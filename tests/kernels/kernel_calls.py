@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ckinetics.kernels.jit import jit
+from ckinetics.kernels.compiling.jit import jit
 
 
 def from_python(helper: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ckinetics import notices
-from ckinetics.kernels.compile_notice import CompileWatch
+from ckinetics.kernels.compiling.compile_notice import CompileWatch
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_many_quick_ones_are(told):
 
 
 def test_without_a_cache_it_says_that_it_comes_again(told, monkeypatch):
-    monkeypatch.setattr("ckinetics.kernels.compile_notice.cache_root", lambda: None)
+    monkeypatch.setattr("ckinetics.kernels.compiling.compile_notice.cache_root", lambda: None)
     watch = CompileWatch(patience=0.0)
     watch.begin()
     watch.end()
@@ -82,9 +82,9 @@ def test_a_stream_that_is_closed_or_absent_breaks_nothing(monkeypatch, tmp_path)
 
 
 CODE = """
-import ckinetics.kernels.compile_notice as notice
+import ckinetics.kernels.compiling.compile_notice as notice
 notice.WATCH.patience = 0.0
-from ckinetics.kernels.nca_samples import scratch
+from ckinetics.kernels.nca.samples import scratch
 scratch(3)
 scratch(4)
 """

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from kernel_calls import from_python
 
-from ckinetics.kernels import cache
-from ckinetics.kernels.jit import call_from_python, curve_pointer, inner, larger, seldom, smaller
+from ckinetics.kernels.compiling import cache
+from ckinetics.kernels.compiling.jit import call_from_python, curve_pointer, inner, larger, seldom, smaller
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
@@ -111,7 +111,7 @@ def test_compiled_operators_do_what_those_of_python_do(both_infinite):
 
 @compiled_only
 def test_an_interruption_waits_for_the_end_of_a_compilation():
-    from ckinetics.kernels.compilers import PlainCompiler
+    from ckinetics.kernels.compiling.compilers import PlainCompiler
 
     reached = []
 
@@ -165,7 +165,7 @@ def test_both_ways_of_compiling_give_the_same_digits(tmp_path):
     code = """
 import numpy as np
 import ckinetics as ck
-from ckinetics.kernels.cache import lean
+from ckinetics.kernels.compiling.cache import lean
 model = ck.load_model("cytokine_expansion")
 data = ck.simulate("stein2019", times=[1, 3, 5, 7, 9, 11, 14, 21, 28, 60, 90, 180], n=2, seed=1, lloq=50)
 found = ck.fit(data, "stein2019", starts=2, interval="t")

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from ckinetics.kernels.jit import jit
-from ckinetics.kernels.lanes import (
+from ckinetics.kernels.compiling.jit import jit
+from ckinetics.kernels.ode.lanes import (
     LANES,
     absolute,
     any_of,

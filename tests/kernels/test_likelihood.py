@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from kernel_calls import from_python
 
-from ckinetics.kernels import likelihood, optimise
-from ckinetics.kernels.likelihood import (
+from ckinetics.kernels.fit import likelihood, optimise
+from ckinetics.kernels.fit.likelihood import (
     ABOVE,
     BELOW,
     DETECTED_BELOW,
@@ -18,7 +18,7 @@ from ckinetics.kernels.likelihood import (
     QUANTIFIED,
     log_normal_cdf,
 )
-from ckinetics.kernels.optimise import LOG, NONE
+from ckinetics.kernels.fit.optimise import LOG, NONE
 from ckinetics.kernels.residual_forms import counting
 
 inverse_mills, terms = from_python(likelihood.inverse_mills), from_python(likelihood.terms)

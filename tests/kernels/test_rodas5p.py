@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from kernel_calls import from_python
 
-from ckinetics.kernels import rodas5p_lanes
-from ckinetics.kernels.jit import floats_at, jit
-from ckinetics.kernels.lanes import LANES, lanes_at
-from ckinetics.kernels.ode_layout import HEAD
-from ckinetics.kernels.rodas5p import _invert
-from ckinetics.kernels.tableaus import RODAS_GAMMA
+from ckinetics.kernels.compiling.jit import floats_at, jit
+from ckinetics.kernels.ode import rodas5p_lanes
+from ckinetics.kernels.ode.lanes import LANES, lanes_at
+from ckinetics.kernels.ode.layout import HEAD
+from ckinetics.kernels.ode.rodas5p import _invert
+from ckinetics.kernels.ode.tableaus import RODAS_GAMMA
 
 invert = from_python(_invert)
 _invert_all = rodas5p_lanes._invert

@@ -87,8 +87,8 @@ def test_a_damaged_file_is_written_again(tmp_path):
 
 ONE_KERNEL = """
 from math import log
-from ckinetics.kernels.likelihood import log_normal_cdf
-from ckinetics.kernels.jit import pointer
+from ckinetics.kernels.fit.likelihood import log_normal_cdf
+from ckinetics.kernels.compiling.jit import pointer
 
 def equations(task, which, t, w, a, b, c):
     w[0] = t
@@ -146,7 +146,12 @@ def test_an_edit_of_what_writes_it_gives_a_new_name(tmp_path, project_root):
     templates = (package / "modeling" / "templates").glob("*.j2")
     parts = [f"modeling/templates/{path.name}" for path in sorted(templates)]
     assert "modeling/templates/system.py.j2" in parts
-    parts += ["modeling/expressions.py", "modeling/system_code.py", "kernels/likelihood.py", "kernels/rodas5p.py"]
+    parts += [
+        "modeling/expressions.py",
+        "modeling/system_code.py",
+        "kernels/fit/likelihood.py",
+        "kernels/ode/rodas5p.py",
+    ]
     for part in parts:
         text = (package / part).read_text(encoding="utf-8")
         (package / part).write_text(text + "\n", encoding="utf-8")

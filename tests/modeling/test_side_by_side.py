@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from systems import phase, typical, written
 
-from ckinetics.kernels.lanes import LANES
+from ckinetics.kernels.ode.lanes import LANES
 from ckinetics.modeling import load_model
 from ckinetics.modeling.events import Events
 from ckinetics.modeling.solving import Outcome, solve

@@ -89,7 +89,7 @@ def test_a_model_of_ones_own_and_a_wrong_name(tmp_path):
 
 
 def test_without_a_folder_it_says_so(monkeypatch):
-    monkeypatch.setattr("ckinetics.kernels.cache.cache_root", lambda: None)
+    monkeypatch.setattr("ckinetics.kernels.compiling.cache.cache_root", lambda: None)
     with pytest.raises(JobError, match="let CKINETICS_CACHE_DIR name one that can"):
         warm_up([])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fit_objective import LOWER, N_SAMPLES, UPPER, work_space
-from .fit_search import minimise, refine_switch
-from .jit import allocating, jit, outlined
+from ..compiling.jit import allocating, jit, outlined
+from .objective import LOWER, N_SAMPLES, UPPER, work_space
+from .search import minimise, refine_switch
 
 # The limit is found when the rise is within this share of what is allowed.
 CLOSE = 1e-3

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..compiling.jit import call, floats_at, inner, larger, outlined, seldom, smaller, wholes_at
 from . import rodas5p, tsit5
-from .jit import call, floats_at, inner, larger, outlined, seldom, smaller, wholes_at
-from .ode_layout import (
+from .layout import (
     DERIVATIVES,
     ENDP,
     ENDS,
@@ -47,8 +47,8 @@ from .ode_layout import (
     W,
     X,
 )
-from .ode_states import change_scales, natural, record, set_state, speeds
 from .solver_codes import MISSING_PARAMETER, NEGATIVE_STATE, NOT_FINITE, SOLVED, STEP_LIMIT, STEP_TOO_SMALL
+from .states import change_scales, natural, record, set_state, speeds
 
 # A step so short that a state may rise from 0 on it as it will, over the tolerance and the time to the next sample.
 SHORT = 0.1

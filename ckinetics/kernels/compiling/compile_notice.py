@@ -14,7 +14,7 @@ from typing import Any
 
 import numba.core.event
 
-from ..notices import tell
+from ...notices import tell
 from .cache import cache_root
 
 PATIENCE = 1.0

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import allocating, call_curve, inner, outlined
+from ..compiling.jit import allocating, call_curve, inner, outlined
+from ..residual_forms import CONSTANT, PROPORTIONAL, TINY, counting, deviation
 from .likelihood import DETECTED_BELOW, HALF_LOG_2PI, NOT_DETECTED, QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
-from .residual_forms import CONSTANT, PROPORTIONAL, TINY, counting, deviation
 
 # Rows of `scale`, whose columns are parameters: bounds on the estimation scale (equal where one is held), transform,
 # bounds on the natural scale, and mean and 1/variance of a normal prior (0 without one).

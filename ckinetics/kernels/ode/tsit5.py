@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .jit import call, inner, outlined
-from .ode_layout import DERIVATIVES, FP, SLOPES
-from .ode_states import columns, jacobian, natural, speeds
+from ..compiling.jit import call, inner, outlined
+from .layout import DERIVATIVES, FP, SLOPES
+from .states import columns, jacobian, natural, speeds
 from .tableaus import TSIT_A, TSIT_DENSE, TSIT_ERROR, TSIT_TIME
 
 STAGES = 7

@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 
-from . import nca_codes as codes
-from .jit import inner, jit
-from .nca_areas import interval_area, interval_by_points, ties_in_log, total_areas
-from .nca_bounds import all_below, flags_of, give_reason, hide_above, smallest_level
-from .nca_cells import (
+from ..compiling.jit import inner, jit
+from . import codes
+from .areas import interval_area, interval_by_points, ties_in_log, total_areas
+from .bounds import all_below, flags_of, give_reason, hide_above, smallest_level
+from .cells import (
     above_threshold,
     contraction,
     expansion,
@@ -24,8 +24,8 @@ from .nca_cells import (
     second_expansion,
     turning_points,
 )
-from .nca_lines import adjusted, terminal_line
-from .nca_samples import clean, ends_of, gather, scratch, state_at, survey
+from .lines import adjusted, terminal_line
+from .samples import clean, ends_of, gather, scratch, state_at, survey
 
 
 @inner

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .jit import jit, outlined
+from ..compiling.jit import jit, outlined
 
 QUANTIFIED = 0
 BELOW = -1

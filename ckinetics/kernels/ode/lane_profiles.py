@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..compiling.jit import behind, floats_at, inner, larger, outlined, smaller, wholes_at
 from . import rodas5p_lanes as method
-from .jit import behind, floats_at, inner, larger, outlined, smaller, wholes_at
 from .lanes import HIGHEST, LANES, absolute, any_of, choose, exponential, lanes_at, logarithm
-from .ode_layout import (
+from .layout import (
     BOOK,
     CLOCKS,
     CODES,
@@ -44,10 +44,10 @@ from .ode_layout import (
     V,
     W,
 )
-from .ode_profiles import SHORT, SHORTEST, first_step, go_to_phase, leave_logarithms, start, take_events
-from .ode_states import LOWEST_LOG, record, speeds
+from .profiles import SHORT, SHORTEST, first_step, go_to_phase, leave_logarithms, start, take_events
 from .rodas5p_lanes import ERROR, ERROR_BEFORE, FAILED, GROWTH, LENGTH, LOGS, NOW, ROWS, SAMPLE, STAGE, WRONG
 from .solver_codes import AGAIN, SOLVED
+from .states import LOWEST_LOG, record, speeds
 
 # Beyond this a rate counts as infinite.
 _INFINITE = 1e300

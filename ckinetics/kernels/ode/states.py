@@ -3,15 +3,15 @@
 Behind the states in every row of `w` from Z on stand, where parameters are free, the derivatives of z with respect to
 each of them, state by state. `states` is a tuple with one entry a state: its length is known to the compiler. `free`
 is True, or None where no parameter is free: the compiler then leaves out what is done for them. `more` is the block of
-`ckinetics.kernels.ode_row`.
+`ckinetics.kernels.ode.curve_pointers`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner, outlined
-from .ode_layout import (
+from ..compiling.jit import call, inner, outlined
+from .layout import (
     BY_OUTPUT,
     BY_SAMPLE,
     COLUMNS,

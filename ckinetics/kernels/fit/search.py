@@ -1,6 +1,6 @@
 """The search for one patient's best parameters: damped steps from many starts, kinks, the last digits, the curvature.
 
-Every function takes what `ckinetics.kernels.fit_objective.objective` takes, as one tuple `task`: curve, more, scale,
+Every function takes what `ckinetics.kernels.fit.objective.objective` takes, as one tuple `task`: curve, more, scale,
 errors, data, patient, work, and the number of parameters of the curve.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fit_objective import (
+from ..compiling.jit import allocating, jit, outlined
+from .objective import (
     HIGH,
     LOW,
     LOWER,
@@ -22,7 +23,6 @@ from .fit_objective import (
     start_errors,
     work_space,
 )
-from .jit import allocating, jit, outlined
 from .optimise import (
     NONE,
     damped_step,

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from . import nca_codes as codes
-from .jit import inner, jit
-from .nca_cells import line_through
-from .nca_samples import gather, scratch
+from ..compiling.jit import inner, jit
+from . import codes
+from .cells import line_through
+from .samples import gather, scratch
 
 (
     RATE,

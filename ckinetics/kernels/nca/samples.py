@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from . import nca_codes as codes
-from .jit import inner, jit
+from ..compiling.jit import inner, jit
+from . import codes
 
 
 @inner

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from . import nca_codes as codes
-from .jit import inner, jit
-from .nca import analyse
-from .nca_samples import gather, scratch
-from .random import normals, uniforms
+from ..compiling.jit import inner, jit
+from ..random import normals, uniforms
+from . import codes
+from .profiles import analyse
+from .samples import gather, scratch
 
 # Columns of an analysis that get standard errors; interval areas follow them. Cmax is the level at the observed Tmax.
 ESTIMATES = (codes.CMAX, codes.AUC_LAST, codes.AUC_INF_OBS, codes.LAMBDA_Z, codes.HALF_LIFE)

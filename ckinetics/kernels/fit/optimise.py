@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .jit import allocating, outlined
+from ..compiling.jit import allocating, outlined
 
 NONE = 0
 LOG = 1

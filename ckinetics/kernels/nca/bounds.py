@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from . import nca_codes as codes
-from .jit import inner
-from .nca_samples import state_at
+from ..compiling.jit import inner
+from . import codes
+from .samples import state_at
 
 
 @inner

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner, outlined
+from ..compiling.jit import call, inner, outlined
 from .lanes import LANES, absolute, any_of, choose, exponential, times_plus
-from .ode_layout import BY_TIME, HEAD, LANE_EQUATIONS, LINEAR, LINEARISE, POSITIVE, RATES, TIME_DEPENDENT
-from .ode_states import STEEPEST
+from .layout import BY_TIME, HEAD, LANE_EQUATIONS, LINEAR, LINEARISE, POSITIVE, RATES, TIME_DEPENDENT
 from .rodas5p import PIVOT_LOSS, STAGES, row_for_pivot
+from .states import STEEPEST
 from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
 
 # Rows behind the states at `z`, each as long as there are states: after a step, its error, one sample of one patient,

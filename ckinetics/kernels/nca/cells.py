@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from . import nca_codes as codes
-from .jit import inner
-from .nca_areas import is_log, log_ratio
+from ..compiling.jit import inner
+from . import codes
+from .areas import is_log, log_ratio
 
 
 @inner

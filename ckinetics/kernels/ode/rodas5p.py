@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import call, inner, larger, outlined, seldom
-from .ode_layout import (
+from ..compiling.jit import call, inner, larger, outlined, seldom
+from .layout import (
     BY_TIME,
     CURVATURE,
     DERIVATIVES,
@@ -26,7 +26,7 @@ from .ode_layout import (
     SLOPES,
     TIME_DEPENDENT,
 )
-from .ode_states import STEEPEST, columns, divided, jacobian, natural, speeds
+from .states import STEEPEST, columns, divided, jacobian, natural, speeds
 from .tableaus import RODAS_A, RODAS_C, RODAS_DENSE, RODAS_GAMMA, RODAS_SLOPE, RODAS_TIME
 
 STAGES = 8

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .jit import address_of, behind, call_curve, wholes_at
-from .ode_layout import (
+from ..compiling.jit import address_of, behind, call_curve, wholes_at
+from .layout import (
     BY_OUTPUT,
     CODES,
     COUNTS,
@@ -27,14 +27,14 @@ from .ode_layout import (
     STEPS,
     TAKEN,
 )
-from .ode_profiles import solve_patient
+from .profiles import solve_patient
 
 
 @functools.cache  # one and the same function is compiled once
 def row_solver(n_states: int, stiff: bool, gradient: bool) -> Callable[..., int]:
     """Return the function that solves one patient, for a number of states, a method, and with derivatives or without.
 
-    It fills ``out`` and ``grad`` and returns 0, or why it could not: a code of `ckinetics.kernels.solver_codes`.
+    It fills ``out`` and ``grad`` and returns 0, or why it could not: a code of `ckinetics.kernels.ode.solver_codes`.
     """
     states, free = ((),) * n_states, True if gradient else None
     implicit, explicit = (True, None) if stiff else (None, True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from . import nca_codes as codes
-from .jit import inner
+from ..compiling.jit import inner
+from . import codes
 
 
 @inner

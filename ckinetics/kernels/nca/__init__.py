@@ -1,0 +1,1 @@
+"""Parameters of noncompartmental analysis, of one profile and of many."""

@@ -1,0 +1,1 @@
+"""Solvers of differential equations, one patient at a time or several side by side."""
