@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 from scipy.stats import norm
 
+from ..arguments import number
 from ..errors import InputError, UnitError
-from ..modeling.options import number
-from ..modeling.suggestions import suggestion
 from ..provenance import result_attrs
 from ..schema import Status, YesNo
+from ..suggestions import suggestion
 from ..units import conversion_factor, kind_of
 from .codes import flag
 from .common_data import Common, Fits, common_data

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import InputError
-from ..modeling.suggestions import suggestion
 from ..provenance import result_attrs
 from ..schema import YesNo
+from ..suggestions import suggestion
 from .codes import Convergence, flag
 from .common_data import Common, Fits, common_data
 from .criteria import CRITERIA, aic, aicc, bic, differences, ranks, weights

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr, ndtri
 
+from ..arguments import whole_number
 from ..errors import InputError
-from ..modeling.options import whole_number
 from ..schema import BLQ_STATUSES, Status
 from .common_data import Observed, settings_of
 from .residuals import counting_variance

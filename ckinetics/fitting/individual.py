@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from ..arguments import number, whole_number
 from ..cohorts import profiles_of
 from ..errors import InputError
 from ..kernels.fit.objective import NOISE, WEIGHT, Data
 from ..kernels.fit.optimise import NONE
 from ..modeling import Model, load_model
 from ..modeling.events import Events
-from ..modeling.options import number, whole_number
-from ..modeling.suggestions import suggestion
 from ..provenance import content_hash, result_attrs
 from ..simulation.inputs import read_inputs
+from ..suggestions import suggestion
 from ..units import kind_of
 from .codes import Convergence
 from .first_fit import with_first_fit

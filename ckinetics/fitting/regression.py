@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from ..arguments import number_array
 from ..errors import InputError
-from ..modeling.options import number_array
 from ..schema import Status
 
 

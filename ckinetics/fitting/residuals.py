@@ -13,7 +13,7 @@ from ..kernels.fit.objective import KIND, N_SAMPLES, NOISE, OUTPUT, Data
 from ..kernels.residual_forms import COMBINED2, CONSTANT, PROPORTIONAL
 from ..modeling import Model
 from ..modeling.residual_kinds import KINDS
-from ..modeling.suggestions import suggestion
+from ..suggestions import suggestion
 
 # What a model file that states no residual error is fitted with.
 FIELD_DEFAULT = "additive on log"

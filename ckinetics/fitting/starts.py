@@ -11,7 +11,7 @@ import numpy as np
 from ..kernels.fit import optimise
 from ..kernels.fit.likelihood import QUANTIFIED
 from ..modeling import Model
-from ..modeling.specification import DATA_FEATURES, Parameter
+from ..modeling.files.specification import DATA_FEATURES, Parameter
 from .residuals import ErrorModel
 from .samples import Samples
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .events import Events
-from .expressions import names_in, syntax_tree, unparsed
+from .files.expressions import names_in, syntax_tree, unparsed
 from .identifiability import horizon, identifiability
 from .library import Model, check_examples
 from .solving import Outcome, solve
@@ -18,7 +18,7 @@ from .solving import Outcome, solve
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .specification import Specification
+    from .files.specification import Specification
 
 # Equations integrated with this tolerance are off by far less than what counts as a difference.
 TOLERANCE, DIFFERENT = 1e-11, 1e-6

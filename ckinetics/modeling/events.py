@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from .suggestions import suggestion
+from ..suggestions import suggestion
 
 if TYPE_CHECKING:
     from .library import Model

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import number_array, whole_number
 from ..errors import InputError
 from ..provenance import result_attrs
+from ..suggestions import suggestion
 from .combinations import Findings, findings
 from .events import Events
 from .library import Model, load_model
-from .options import number_array, whole_number
 from .solving import Outcome, solve
-from .suggestions import suggestion
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -15,17 +15,17 @@ from numpy.typing import ArrayLike
 
 import ckinetics
 
+from ..arguments import number_array
 from ..errors import InputError, ModelFileError
+from ..suggestions import suggestion
 from .events import Events, is_single_dose, known_inputs, total_dose
-from .options import number_array
-from .places import MAX_FILE, line_of, with_line
+from .files.places import MAX_FILE, line_of, with_line
 from .solving import RTOL, Outcome, solve
-from .suggestions import suggestion
 
 if TYPE_CHECKING:
-    from .derivatives import SymbolicModel
-    from .specification import Parameter, Specification
-    from .system import System
+    from .files.specification import Parameter, Specification
+    from .symbols.derivatives import SymbolicModel
+    from .symbols.system import System
 
 # Examples test a file, not the default tolerance of the solvers, whose error adds up over long courses.
 EXAMPLE_RTOL = 1e-9
@@ -61,14 +61,14 @@ class Model:
     @functools.cached_property
     def symbolic(self) -> SymbolicModel:
         """Every expression, in symbols."""
-        from .derivatives import symbolic_model
+        from .symbols.derivatives import symbolic_model
 
         return symbolic_model(self.specification, file=self.file)
 
     @functools.cached_property
     def system(self) -> System:
         """The differential equations with the derivatives that solvers need."""
-        from .system import differential_system
+        from .symbols.system import differential_system
 
         return differential_system(self.symbolic, self.specification)
 
@@ -89,8 +89,8 @@ class Model:
 
     @property
     def compiled(self) -> ModuleType:
-        """The generated module; see `ckinetics.modeling.codegen.generate_source`."""
-        from .codegen import compiled_module
+        """The generated module; see `ckinetics.modeling.codegen.modules.generate_source`."""
+        from .codegen.modules import compiled_module
 
         return compiled_module(self)
 
@@ -319,7 +319,7 @@ def load_model(name_or_path: str | Path | Model, /) -> Model:
         return kept
     model = read_model(text, name=path.stem, file=path.name)
     if path.resolve().parent == model_folder():
-        from .faults import library_faults
+        from .files.faults import library_faults
 
         faults = library_faults(model.specification)
         if faults:
@@ -335,8 +335,8 @@ def read_model(text: str, *, name: str, file: str = "") -> Model:
     kept = _kept_model(text, name, file)
     if kept is not None:
         return kept
-    from .consistency import check_units
-    from .reading import read_specification
+    from .files.consistency import check_units
+    from .files.reading import read_specification
 
     try:
         model = Model(name=name, text=text, specification=read_specification(text, file=file), file=file)
@@ -349,7 +349,7 @@ def read_model(text: str, *, name: str, file: str = "") -> Model:
 
 def _kept_model(text: str, name: str, file: str) -> Model | None:
     """Return a model whose generated module lies in the cache."""
-    from .codegen import kept_specification
+    from .codegen.modules import kept_specification
 
     kept = kept_specification(name, text)
     return None if kept is None else Model(name=name, text=text, specification=kept, file=file)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..modeling import Model
-    from ..modeling.specification import Example
+    from ..modeling.files.specification import Example
 
 NAME = "model-library.html"
 _POINTS = 400

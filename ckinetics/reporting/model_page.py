@@ -12,7 +12,7 @@ from .equations import rendered
 
 if TYPE_CHECKING:
     from ..modeling import Model
-    from ..modeling.specification import Output, Parameter, Phase
+    from ..modeling.files.specification import Output, Parameter, Phase
 
 WIDTH = 100
 TRUST = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import number
 from ..errors import InputError
-from ..modeling.options import number
 from ..units import normalise_unit
 
 

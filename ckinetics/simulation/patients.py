@@ -8,9 +8,9 @@ import numpy as np
 
 from ..modeling import Model
 from ..modeling.events import Events
+from ..modeling.files.specification import Residual
 from ..modeling.residual_kinds import KINDS
 from ..modeling.solving import solve
-from ..modeling.specification import Residual
 from ..schema import Status
 from ..threads import run_slices
 from .assay_limits import Limits

@@ -10,14 +10,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from ..arguments import number, number_array, whole_number
 from ..errors import InputError
 from ..kernels.ode.solver_codes import OUTSIDE_BOUNDS
 from ..modeling import Model, load_model
-from ..modeling.options import number, number_array, whole_number
 from ..modeling.solving import METHODS, RTOL, Outcome
-from ..modeling.suggestions import suggestion
 from ..provenance import result_attrs
 from ..schema import Status
+from ..suggestions import suggestion
 from ..threads import thread_count
 from ..units import conversion_factor
 from .assay_limits import Limits

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arguments import whole_number
 from ..errors import InputError
 from ..fitting.comparison import FAILURES
 from ..fitting.criteria import CRITERIA
@@ -16,8 +17,7 @@ from ..fitting.residuals import KINDS
 from ..fitting.samples import CENSORING
 from ..fitting.uncertainty import INTERVALS
 from ..jobs import LOCK_NAME, RECORD_NAME
-from ..modeling.options import whole_number
-from ..modeling.suggestions import suggestion
+from ..suggestions import suggestion
 
 FITS, COMPARISONS = "fits", "comparisons"
 

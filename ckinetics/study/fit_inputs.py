@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..modeling import Model
-from ..modeling.suggestions import suggestion
+from ..suggestions import suggestion
 from ..tables import Table, read_table
 
 _ALIASES = {

@@ -9,7 +9,7 @@ import sympy
 from scipy.integrate import solve_ivp
 
 from ckinetics.modeling import Model
-from ckinetics.modeling.expressions import TIME
+from ckinetics.modeling.files.expressions import TIME
 
 # So long after a start from 0, a state goes on as its logarithm.
 RISEN = 1e-4

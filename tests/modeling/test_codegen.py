@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from ckinetics.modeling.codegen.modules.modules import generate_source, module_name
 
 from ckinetics.modeling import load_model, read_model
-from ckinetics.modeling.codegen import generate_source, module_name
 
 EVALUATE = """
 import sys
@@ -133,7 +133,7 @@ def test_an_edit_of_what_writes_it_gives_a_new_name(tmp_path, project_root):
     shutil.copytree(project_root / "ckinetics", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(project_root / "models", tmp_path / "models")
     shutil.copy(project_root / "pyproject.toml", tmp_path)
-    code = "from ckinetics.modeling import load_model; from ckinetics.modeling.codegen import module_name; "
+    code = "from ckinetics.modeling import load_model; from ckinetics.modeling.codegen.modules import module_name; "
     code += "print(module_name(load_model('stein2019')))"
 
     def name():
@@ -143,12 +143,12 @@ def test_an_edit_of_what_writes_it_gives_a_new_name(tmp_path, project_root):
 
     before = name()
     assert name() == before
-    templates = (package / "modeling" / "templates").glob("*.j2")
-    parts = [f"modeling/templates/{path.name}" for path in sorted(templates)]
-    assert "modeling/templates/system.py.j2" in parts
+    templates = (package / "modeling" / "codegen" / "templates").glob("*.j2")
+    parts = [f"modeling/codegen/templates/{path.name}" for path in sorted(templates)]
+    assert "modeling/codegen/templates/system.py.j2" in parts
     parts += [
-        "modeling/expressions.py",
-        "modeling/system_code.py",
+        "modeling/files/expressions.py",
+        "modeling/codegen/system_code.py",
         "kernels/fit/likelihood.py",
         "kernels/ode/rodas5p.py",
     ]

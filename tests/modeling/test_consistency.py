@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from ckinetics.errors import ModelFileError
 from ckinetics.modeling import model_folder, read_model
-from ckinetics.modeling.consistency import Checks, Quantity
-from ckinetics.modeling.dimensions import parse_unit
-from ckinetics.modeling.expressions import parse_expression
-from ckinetics.modeling.places import Place
+from ckinetics.modeling.files.consistency import Checks, Quantity
+from ckinetics.modeling.files.dimensions import parse_unit
+from ckinetics.modeling.files.expressions import parse_expression
+from ckinetics.modeling.files.places import Place
 
 TEXT = """
 title = "a model of tests"

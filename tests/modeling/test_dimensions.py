@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckinetics.errors import UnitError
-from ckinetics.modeling.dimensions import ONE, difference, parse_unit
+from ckinetics.modeling.files.dimensions import ONE, difference, parse_unit
 
 
 @pytest.mark.parametrize(

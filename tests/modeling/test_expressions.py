@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckinetics.errors import ModelFileError
-from ckinetics.modeling.expressions import parse_condition, parse_expression
+from ckinetics.modeling.files.expressions import parse_condition, parse_expression
 
 x, y = sympy.symbols("x_p y_p", real=True)
 SYMBOLS = {"x": x, "y": y, "lambda": y, "exp": x, "if": x}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ckinetics.errors import ModelFileError
 from ckinetics.modeling import load_model, model_folder, read_model
-from ckinetics.modeling.faults import library_faults
-from ckinetics.modeling.places import MAX_FILE
+from ckinetics.modeling.files.faults import library_faults
+from ckinetics.modeling.files.places import MAX_FILE
 
 TEXT = (model_folder() / "stein2019.toml").read_text(encoding="utf-8")
 RATE = 'E = "rho*E"'

@@ -11,7 +11,7 @@ from scipy.integrate import quad, solve_ivp
 from ckinetics.errors import InputError
 from ckinetics.modeling import check_examples, list_models, load_model, read_model
 from ckinetics.modeling.curves import Curves
-from ckinetics.modeling.expressions import TIME
+from ckinetics.modeling.files.expressions import TIME
 
 OTHER = {"foldx": 150.0, "Tmax": 13.7, "Cmax": 5100.0, "alpha": 0.31, "FB": 0.043, "beta": 0.011}
 TIMES = np.array([0.0, 0.3, 2.0, 6.9, 9.2999, 9.3, 9.4, 13.7, 20.0, 28.0, 61.0, 180.0, 730.0])

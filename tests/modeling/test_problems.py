@@ -13,8 +13,8 @@ from integration import integrate
 from scipy.integrate import quad
 
 from ckinetics.modeling import list_models, load_model
-from ckinetics.modeling.expressions import TIME
-from ckinetics.modeling.system import differential_system
+from ckinetics.modeling.files.expressions import TIME
+from ckinetics.modeling.symbols.system import differential_system
 
 PROBLEMS = Path(__file__).parent / "problems"
 NAMES = [*list_models(), *sorted(path.name for path in PROBLEMS.glob("*.toml"))]

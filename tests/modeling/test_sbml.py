@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from model_builders import model_text
 from sbml_builders import sbml
-from sbml_course import Course
+from sbml_to_model import Course
 
 import ckinetics as ck
 from ckinetics.modeling import list_models, load_model, read_model
-from ckinetics.modeling.dimensions import parse_unit
+from ckinetics.modeling.files.dimensions import parse_unit
 from ckinetics.modeling.sbml import sbml_text
 
 # Per file: its switches, a method of scipy that suits it, and the states whose stored course (CVODE at

@@ -12,7 +12,7 @@ import pytest
 
 from ckinetics.errors import InputError
 from ckinetics.modeling import list_models, load_model, model_folder, read_model
-from ckinetics.modeling.expressions import names_in
+from ckinetics.modeling.files.expressions import names_in
 from ckinetics.reporting.library_page import NAME, model_section, write_library_page
 from ckinetics.reporting.mathml import mathml, mathml_name, mathml_rate
 

@@ -41,7 +41,7 @@ SOLVER, N_SAMPLES, N_VALUES_GIVEN, COUNTS, TAKEN, CODES = 20, 21, 22, 23, 24, 25
 LANE_W, BOOK, ORDER, CLOCKS, KEPT = 26, 27, 28, 29, 30
 N_MORE = 31
 
-# Scales of states; see ckinetics.modeling.system.
+# Scales of states; see ckinetics.modeling.symbols.system.
 LINEAR, POSITIVE, PROPORTIONAL = 0, 1, 2
 
 

@@ -9,15 +9,15 @@ from xml.etree import ElementTree as Tree
 
 from ...errors import InputError
 from ...jobs import write_text
-from ..dimensions import parse_unit
+from ..files.dimensions import parse_unit
 from ..library import load_model
 from .files import libsbml_module
 from .mathml import MathWriter, applied, math, number_element
 from .units_between import definition_units, sbml_unit_list
 
 if TYPE_CHECKING:
+    from ..files.specification import Specification
     from ..library import Model
-    from ..specification import Specification
 
 _CORE = "http://www.sbml.org/sbml/level3/version2/core"
 _XHTML = "http://www.w3.org/1999/xhtml"

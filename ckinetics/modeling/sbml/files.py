@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from xml.parsers import expat
 
 from ...errors import FileFormatError, InputError
-from .refusing import MISSING
+from .unsupported import MISSING
 
 MAX_BYTES = 4_000_000
 _MAX_DEPTH = 400

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, ModelFileError
-from ..consistency import check_units
+from ..files.consistency import check_units
+from ..files.reading import read_specification
 from ..library import read_model
-from ..reading import read_specification
-from .course import CourseBuilder
 from .files import libsbml_module, read_document
-from .happenings import changes_of, event_targets
 from .mathematics import Mathematics
 from .model_text import ModelText, Source
 from .quantities import Quantities, quantities_of
-from .refusing import Refusal
+from .timed_events import changes_of, event_targets
+from .to_model import CourseBuilder
 from .trees import TooLargeError
 from .units_between import ReadingUnits, definition_units
+from .unsupported import Refusal
 
 _DOI = re.compile(r"(?:doi[:/]|doi\.org/)(10\.\d{4,9}/\S+)$", re.IGNORECASE)
 _PUBMED = re.compile(r"pubmed[:/](\d+)$", re.IGNORECASE)

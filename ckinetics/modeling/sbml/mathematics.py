@@ -8,9 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..expressions import FUNCTIONS
+from ..files.expressions import FUNCTIONS
 from .files import libsbml_module
-from .refusing import Refusal
 from .trees import (
     TIME,
     UNDEFINED,
@@ -29,6 +28,7 @@ from .trees import (
     opposite,
     truth,
 )
+from .unsupported import Refusal
 
 # Parts of all expressions of a file together, once functions are written out.
 _MAX_PARTS = 300_000

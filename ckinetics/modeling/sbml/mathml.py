@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from xml.etree import ElementTree as Tree
 
-from ..expressions import plain_name, syntax_tree
+from ..files.expressions import plain_name, syntax_tree
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
 _TIME = "http://www.sbml.org/sbml/symbols/time"

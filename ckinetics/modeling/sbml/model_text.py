@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..specification import RESERVED
+from ..files.specification import RESERVED
 from .contents import Course
 from .quantities import Quantities, Quantity
 from .trees import TIME, ast, lowered, name, substituted, text_of

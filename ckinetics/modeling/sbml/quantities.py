@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .mathematics import Mathematics
-from .refusing import Refusal
 from .trees import TIME, binary, name, names_of, negative, number, total, without_factor
+from .unsupported import Refusal
 
 _SID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 MAX_QUANTITIES = 2000

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from ..expressions import FUNCTIONS
+from ..files.expressions import FUNCTIONS
 
 TIME = "<time>"
 UNDEFINED = "<undefined>"

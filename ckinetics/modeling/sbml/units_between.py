@@ -7,11 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 from ...errors import UnitError
-from ..consistency import Checks, Quantity
-from ..dimensions import ONE, Dimension, parse_unit
-from ..faults import declared_units
-from ..places import definition
-from ..specification import Specification
+from ..files.consistency import Checks, Quantity
+from ..files.dimensions import ONE, Dimension, parse_unit
+from ..files.faults import declared_units
+from ..files.places import definition
+from ..files.specification import Specification
 from .files import libsbml_module
 
 # A unit of a model file as SBML has it: multiplier, and powers of SBML's base units. Copies and cells are both items.

@@ -17,9 +17,9 @@ from typing import Any
 import sympy
 from sympy.codegen.cfunctions import expm1, log1p
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
+from ...suggestions import listed, suggestion
 from .places import Place
-from .suggestions import listed, suggestion
 
 TIME = sympy.Symbol("t", real=True)
 MAX_LENGTH = 10_000

@@ -1,7 +1,7 @@
 """What a model file says: its tables and their keys.
 
-A file is TOML. `ckinetics.modeling.reading` reads one, `faults` holds what is checked between tables, `consistency`
-the units of expressions.
+A file is TOML. `ckinetics.modeling.files.reading` reads one, `faults` holds what is checked between tables,
+`consistency` the units of expressions.
 """
 
 from __future__ import annotations

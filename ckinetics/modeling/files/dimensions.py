@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NoReturn
 
-from ..errors import UnitError
-from ..units import UNITS, normalise_unit
+from ...errors import UnitError
+from ...units import UNITS, normalise_unit
 
 # Parts of units that are none of their own: nobody reports a level in "copies".
 _PARTS = {"copies": "copies", "cell": "cells", "well": "well", "IU": "activity", "U": "enzyme activity"}

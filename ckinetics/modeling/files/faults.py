@@ -7,10 +7,10 @@ import reprlib
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import UnitError
+from ...errors import UnitError
+from ...suggestions import suggestion
 from .dimensions import Dimension, difference, parse_unit
 from .specification import RESERVED, Input, Residual, Specification
-from .suggestions import suggestion
 
 # So many entries a table may have: beyond them a compiler would not be done within minutes.
 MOST = {

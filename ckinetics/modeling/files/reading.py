@@ -10,11 +10,11 @@ from typing import Any, get_args
 import pydantic
 from pydantic import BaseModel
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
+from ...suggestions import suggestion
 from .faults import faults_between_tables
 from .places import MAX_FILE
 from .specification import Specification
-from .suggestions import suggestion
 
 # Tables in tables without end, which would keep the TOML reader busy for hours.
 _DEEP = re.compile(r"(?:[\w\"'-]{1,60}\s{0,5}\.\s{0,5}){20}")
@@ -70,7 +70,7 @@ def read_specification(text: str, *, file: str = "") -> Specification:
     ------
     ModelFileError
         Not TOML, an unknown or missing key, a value of the wrong kind, names that clash or do not exist.
-        Expressions are checked by `ckinetics.modeling.derivatives.symbolic_model`.
+        Expressions are checked by `ckinetics.modeling.symbols.derivatives.symbolic_model`.
     """
     if len(text) > MAX_FILE:
         raise ModelFileError(f"is longer than {MAX_FILE} characters: no model is", file=file or None)

@@ -21,17 +21,17 @@ import numpy as np
 
 import ckinetics.modeling
 
-from .._version import __version__
-from ..errors import JobError
-from ..kernels.compiling.cache import cache_root, hash_of_files, kernel_stamp
-from .kept import from_line, to_line
+from ..._version import __version__
+from ...errors import JobError
+from ...kernels.compiling.cache import cache_root, hash_of_files, kernel_stamp
+from .specification_cache import from_line, to_line
 
 if TYPE_CHECKING:
     import sympy
 
-    from .derivatives import SymbolicModel
-    from .library import Model
-    from .specification import Specification
+    from ..files.specification import Specification
+    from ..library import Model
+    from ..symbols.derivatives import SymbolicModel
 
 _MODELING = Path(ckinetics.modeling.__path__[0])
 TEMPLATES = Path(__file__).with_name("templates")
@@ -115,7 +115,7 @@ def _module_file(name: str, model: Model) -> Path | None:
     # A file that is whole is never written again: numba's cache goes by its modification time.
     if _whole_text(path) is not None:
         return path
-    from ..jobs import write_text
+    from ...jobs import write_text
 
     try:
         source = f"{generate_source(model)}{_KEPT}{to_line(model.specification)}\n"
@@ -205,7 +205,7 @@ def _phase_code(prefix: str, end: sympy.Expr | None, value: sympy.Expr, gradient
     """Return one phase's statements; those that do not hold the time stand before the loop over times."""
     import sympy
 
-    from .expressions import TIME
+    from ..files.expressions import TIME
 
     ends = [] if end is None else [end]
     symbols = (sympy.Symbol(f"{prefix}{n}", real=True) for n in range(10**6))

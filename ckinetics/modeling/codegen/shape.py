@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..kernels.ode import layout as ode_layout
+from ...kernels.ode import layout as ode_layout
 
 if TYPE_CHECKING:
-    from .derivatives import SymbolicModel
-    from .specification import Specification
-    from .system import System
+    from ..files.specification import Specification
+    from ..symbols.derivatives import SymbolicModel
+    from ..symbols.system import System
 
 
 @dataclass(frozen=True)

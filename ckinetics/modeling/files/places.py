@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
 
 # Most characters of a model file.
 MAX_FILE = 300_000

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from ckinetics.modeling.codegen.modules.specification_cache import from_line, to_line
 
 from ckinetics.modeling import list_models, model_folder
-from ckinetics.modeling.kept import from_line, to_line
-from ckinetics.modeling.reading import read_specification
+from ckinetics.modeling.files.reading import read_specification
 
 
 def assert_same(kept, said):

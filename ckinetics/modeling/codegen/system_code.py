@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..kernels.ode.layout import places
+from ...kernels.ode.layout import places
 
 if TYPE_CHECKING:
     import sympy
 
-    from .derivatives import SymbolicModel
-    from .system import PhaseSystem, Slopes, System
+    from ..symbols.derivatives import SymbolicModel
+    from ..symbols.system import PhaseSystem, Slopes, System
 
 
 @dataclass(frozen=True)

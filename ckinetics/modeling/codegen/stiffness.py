@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kernels.ode.layout import INITIAL, LINEARISE, PREPARE, RATES, RESET
-from ..units import conversion_factor
+from ...kernels.ode.layout import INITIAL, LINEARISE, PREPARE, RATES, RESET
+from ...units import conversion_factor
 
 if TYPE_CHECKING:
+    from ..files.specification import Specification
     from .shape import Shape
-    from .specification import Specification
 
 # Of Tsit5: the stretch of the negative axis on which it is stable.
 STABLE_STRETCH = 3.3

@@ -6,10 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from .contents import Course, Dose, Span, State
-from .happenings import Change, merged_changes
 from .quantities import Quantities, Quantity
-from .refusing import Refusal
 from .scales import falling_states
+from .timed_events import Change, merged_changes
 from .timing import Moment, moments_in, settled
 from .trees import (
     TIME,
@@ -24,6 +23,7 @@ from .trees import (
     value_of,
     with_hill,
 )
+from .unsupported import Refusal
 
 MAX_PHASES, MAX_STATES = 100, 500
 # Parts of all rates together, in all phases.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NoReturn
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
 from .dimensions import ONE, Dimension, difference, parse_unit
 from .expressions import names_in, plain_name, shortened, syntax_tree, unparsed
 from .places import (

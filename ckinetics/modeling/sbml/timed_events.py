@@ -9,9 +9,9 @@ from typing import Any
 
 from .mathematics import Mathematics
 from .quantities import Quantities, known_name
-from .refusing import Refusal
 from .timing import Moment, rises
 from .trees import names_of, value_of
+from .unsupported import Refusal
 
 MAX_EVENTS = 500
 

@@ -16,9 +16,9 @@ from enum import IntEnum
 
 import sympy
 
+from ..files.expressions import TIME
+from ..files.specification import Specification
 from .derivatives import SymbolicModel
-from .expressions import TIME
-from .specification import Specification
 
 # Added to x it changes no x but 0.
 _NOTHING = sympy.Float(1e-300)

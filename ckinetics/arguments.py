@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from .errors import InputError
 
 
 def whole_number(name: str, value: Any, *, least: int) -> int:

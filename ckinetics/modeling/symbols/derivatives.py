@@ -9,9 +9,9 @@ from random import Random
 
 import sympy
 
-from ..errors import ModelFileError
-from .expressions import MAX_TOTAL, TIME, expression_size, names_in, parse_condition, parse_expression, shortened
-from .places import (
+from ...errors import ModelFileError
+from ..files.expressions import MAX_TOTAL, TIME, expression_size, names_in, parse_condition, parse_expression, shortened
+from ..files.places import (
     Place,
     closed_form,
     definition,
@@ -25,7 +25,7 @@ from .places import (
     reset,
     start,
 )
-from .specification import DATA_FEATURES, Phase, Specification
+from ..files.specification import DATA_FEATURES, Phase, Specification
 
 _POINTS = 50
 # What stands for an expression that cannot be read, until all have been looked at.

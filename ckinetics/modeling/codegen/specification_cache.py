@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from .specification import Specification
+    from ..files.specification import Specification
 
 # Marks a table or a tuple; names of parameters, states and so on are never empty.
 _MARK = ""

@@ -1,0 +1,1 @@
+"""What a model file says: its tables, expressions and units, checked."""

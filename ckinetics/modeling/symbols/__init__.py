@@ -1,0 +1,1 @@
+"""The derivatives that solvers and fits need, in symbols."""
