@@ -80,7 +80,7 @@ def models(
 
 def _list() -> None:
     from ..modeling import list_models, load_model
-    from ..reporting.model_page import list_lines
+    from ..reporting.pages.model import list_lines
 
     _echo(list_lines([load_model(name) for name in list_models()]))
 
@@ -92,7 +92,7 @@ def _show(name: str, *, text: bool) -> None:
     if text:
         _echo(model.text.splitlines())
         return
-    from ..reporting.model_page import model_lines
+    from ..reporting.pages.model import model_lines
 
     _echo(model_lines(model, ascii_only=_ascii_only()))
 
@@ -142,14 +142,14 @@ def _check(name: str, points: int, seed: int) -> None:
 
 
 def _page(out: Path) -> None:
-    from ..reporting.library_page import write_library_page
+    from ..reporting.pages.library import write_library_page
 
     _echo([str(write_library_page(out))])
 
 
 def check_lines(model: Model, found: ModelCheck) -> list[str]:
     """Return what a check found, for a person."""
-    from ..reporting.model_page import wrapped
+    from ..reporting.pages.model import wrapped
 
     spec = model.specification
     time_unit = spec.time_unit
@@ -189,7 +189,7 @@ def check_lines(model: Model, found: ModelCheck) -> list[str]:
 
 
 def _ascii_only() -> bool:
-    from ..reporting.equations import CHARACTERS
+    from ..reporting.pages.equations import CHARACTERS
 
     try:
         CHARACTERS.encode(_encoding())

@@ -169,7 +169,7 @@ def _tell(run: NcaRun) -> None:
 def table_lines(run: NcaRun) -> list[str]:
     """Return the summary as lines of text: what a person reads first."""
     from ..noncompartmental import find_parameter
-    from ..reporting.numbers import number, span
+    from ..reporting.core.numbers import number, span
 
     table = run.summary
     if table.empty:

@@ -13,18 +13,18 @@ import xarray as xr
 from ..errors import InputError
 from ..jobs import atomic_path
 from ..provenance import now, settings_json, sha256_file, versions
-from .assay_section import assay_section
-from .blocks import Code, Definitions, Paragraph, Section
-from .conventions import conventions_section, inputs_of
-from .exposure_section import exposure_section
-from .fit_section import fit_section
-from .flags_section import Flags, flags_section
-from .nca_section import nca_section
-from .page import render_page
-from .profile_section import individuals_section, profiles_section, summary_section
-from .results import Results, check_results, settings_of
-from .sheets import Sheet, all_sheets
-from .workbook import write_workbook
+from .core.blocks import Code, Definitions, Paragraph, Section
+from .core.page import render_page
+from .core.results import Results, check_results, settings_of
+from .sections.assay import assay_section
+from .sections.conventions import conventions_section, inputs_of
+from .sections.exposure import exposure_section
+from .sections.fits import fit_section
+from .sections.flags import Flags, flags_section
+from .sections.nca import nca_section
+from .sections.profiles import individuals_section, profiles_section, summary_section
+from .tables.sheets import Sheet, all_sheets
+from .tables.workbook import write_workbook
 
 
 def report(

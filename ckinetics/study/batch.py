@@ -310,8 +310,8 @@ class _Batch:
     # ---- writing
 
     def _write(self, tree: xr.DataTree) -> None:
-        from ..reporting.batch_tables import batch_sheets, results_frame, write_csv
-        from ..reporting.workbook import write_workbook
+        from ..reporting.tables.batch import batch_sheets, results_frame, write_csv
+        from ..reporting.tables.workbook import write_workbook
 
         out, counts = self.run.out, self.run.counts
         counts["results"] = tree["results"].sizes["result"]
@@ -333,7 +333,7 @@ class _Batch:
 
     def _pages(self, tree: xr.DataTree) -> None:
         """Write the page of each run whose page is not there as it would be written."""
-        from ..reporting.plate_page import plate_page
+        from ..reporting.pages.plate import plate_page
 
         base = resume_key("page of a plate", inputs={}, settings={})
         names = page_names(tree.children["wells"].variables["run_id"].values.tolist())

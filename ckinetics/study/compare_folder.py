@@ -204,7 +204,7 @@ class _Comparing:
     def go(
         self, files: list[CohortFile], names: Sequence[str], criterion: str, failures: str, inputs: Path | None
     ) -> None:
-        from ..reporting.comparison_page import CohortComparison
+        from ..reporting.pages.comparison import CohortComparison
 
         models = self._models(names)
         if inputs is not None:
@@ -321,10 +321,10 @@ class _Comparing:
 
     def write(self, title: str, *, figures: bool) -> None:
         """Write tables and the page, from what there is."""
-        from ..reporting.batch_tables import write_csv
-        from ..reporting.comparison_page import comparison_page, comparison_sheets, joined_rows, joined_summary
-        from ..reporting.fit_tables import rows_of_fits
-        from ..reporting.workbook import write_workbook
+        from ..reporting.pages.comparison import comparison_page, comparison_sheets, joined_rows, joined_summary
+        from ..reporting.tables.batch import write_csv
+        from ..reporting.tables.fits import rows_of_fits
+        from ..reporting.tables.workbook import write_workbook
 
         self.tell("writing", 0, 1, "")
         rows = joined_rows(self.results, self.failed_pairs)

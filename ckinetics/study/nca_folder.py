@@ -150,7 +150,7 @@ def _check_paths(levels: Levels, settings: Nca, out: Path) -> None:
 
 
 def _summary(result: xr.Dataset, by: xr.DataArray | None) -> pd.DataFrame:
-    from ..reporting.series import each_series
+    from ..reporting.core.series import each_series
 
     names = [name for name in PARAMETERS if name in result and PARAMETERS[name].statistic != "none"]
     frames = []
@@ -182,8 +182,8 @@ class _Writer:
 
     def write(self, title: str, studyid: str, *, figures: bool) -> None:
         from ..reporting import report
-        from ..reporting.batch_tables import write_csv
-        from ..reporting.series import cautions_of
+        from ..reporting.core.series import cautions_of
+        from ..reporting.tables.batch import write_csv
 
         self.tell("writing tables")
         tables = {name: nca_table(self.result, layout=layout, studyid=studyid) for name, layout in _TABLES.items()}
@@ -278,7 +278,7 @@ class _Writer:
 def _figures(cohort: xr.DataTree, result: xr.Dataset) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the name of each figure and what draws it: all profiles of a matrix, and pages of individual panels."""
     from ..plot import individuals, profiles
-    from ..reporting.profile_section import PANELS_A_FIGURE, series_of
+    from ..reporting.sections.profiles import PANELS_A_FIGURE, series_of
 
     for samples in series_of(cohort, "kinetics"):
         series, word = samples.series, samples.series.replace(" ", "-")

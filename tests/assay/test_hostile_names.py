@@ -18,8 +18,8 @@ from plate_builders import tidy_rows
 from ckinetics.assay import quantify, read_plates
 from ckinetics.cohorts import load, save
 from ckinetics.delimited import csv_plain, csv_text
-from ckinetics.reporting.sheets import Sheet
-from ckinetics.reporting.workbook import write_workbook
+from ckinetics.reporting.tables.sheets import Sheet
+from ckinetics.reporting.tables.workbook import write_workbook
 from ckinetics.study.batch import quantify_folder
 
 # Names that are different from each other also as names of files.

@@ -13,8 +13,8 @@ import typer
 from ckinetics.cli.models import models
 from ckinetics.modeling import list_models, load_model, read_sbml
 from ckinetics.modeling.sbml import sbml_text
-from ckinetics.reporting.equations import rendered
-from ckinetics.reporting.model_page import WIDTH, list_lines, model_lines, table
+from ckinetics.reporting.pages.equations import rendered
+from ckinetics.reporting.pages.model import WIDTH, list_lines, model_lines, table
 
 
 def command(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -268,7 +268,7 @@ def test_a_check_says_which_inputs_it_judged_with():
 
 
 def test_the_library_is_written_as_a_page(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("ckinetics.reporting.library_page.list_models", lambda: ["stein2019"])
+    monkeypatch.setattr("ckinetics.reporting.pages.library.list_models", lambda: ["stein2019"])
     models("page", out=tmp_path / "new")
     path = Path(capsys.readouterr().out.strip())
     assert path.parent == tmp_path / "new"

@@ -23,7 +23,7 @@ def quantify(*words: object) -> Result:
 
 @pytest.fixture(autouse=True)
 def _quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ckinetics.reporting.plate_page as plate_page
+    import ckinetics.reporting.pages.plate as plate_page
 
     monkeypatch.setattr(plate_page, "plate_page", lambda data, run_id: run_id)
 

@@ -6,7 +6,7 @@ import numpy as np
 from fit_builders import made_fit
 
 from ckinetics.fitting import Convergence, compare
-from ckinetics.reporting.comparison_page import CohortComparison, joined_summary
+from ckinetics.reporting.pages.comparison import CohortComparison, joined_summary
 
 
 def cohort(name, *, models=("a", "b"), patients=("P1", "P2"), failing=()):

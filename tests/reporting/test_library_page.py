@@ -13,8 +13,8 @@ import pytest
 from ckinetics.errors import InputError
 from ckinetics.modeling import list_models, load_model, model_folder, read_model
 from ckinetics.modeling.files.expressions import names_in
-from ckinetics.reporting.library_page import NAME, model_section, write_library_page
-from ckinetics.reporting.mathml import mathml, mathml_name, mathml_rate
+from ckinetics.reporting.pages.library import NAME, model_section, write_library_page
+from ckinetics.reporting.pages.mathml import mathml, mathml_name, mathml_rate
 
 
 def plain(expression):

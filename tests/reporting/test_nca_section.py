@@ -17,10 +17,10 @@ from ckinetics.cohorts import cohort, kinetics_from_arrays, read_kinetics
 from ckinetics.noncompartmental import PARAMETERS, nca
 from ckinetics.plot.style import parameter_label
 from ckinetics.reporting import report, summary
-from ckinetics.reporting.auc_methods import areas_by_method, ratios_to_own, recorded_options
-from ckinetics.reporting.nca_section import persistence_words
-from ckinetics.reporting.numbers import number
-from ckinetics.reporting.series import cautions_of, each_series, reasons_of
+from ckinetics.reporting.core.numbers import number
+from ckinetics.reporting.core.series import cautions_of, each_series, reasons_of
+from ckinetics.reporting.sections.nca import persistence_words
+from ckinetics.reporting.tables.auc_methods import areas_by_method, ratios_to_own, recorded_options
 
 # What the module shares is made before, with its figures.
 pytestmark = pytest.mark.usefixtures("quick_figures")

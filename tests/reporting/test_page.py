@@ -13,7 +13,7 @@ from ckinetics.noncompartmental import nca, nca_summary
 from ckinetics.plot.style import parameter_label
 from ckinetics.provenance import content_hash, sha256_file
 from ckinetics.reporting import report
-from ckinetics.reporting.numbers import number
+from ckinetics.reporting.core.numbers import number
 
 
 class Page(HTMLParser):

@@ -15,8 +15,8 @@ import xarray as xr
 from ckinetics.assay import quantify, read_plates
 from ckinetics.errors import InputError
 from ckinetics.provenance import sha256_file
-from ckinetics.reporting.batch_tables import batch_sheets, results_frame, spans, table_frame, write_csv
-from ckinetics.reporting.plate_page import plate_page
+from ckinetics.reporting.pages.plate import plate_page
+from ckinetics.reporting.tables.batch import batch_sheets, results_frame, spans, table_frame, write_csv
 from ckinetics.study.pages import split_runs
 from ckinetics.tables import csv_plain
 
@@ -142,7 +142,7 @@ def test_tables_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     read = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert read["sample"].tolist() == ["'=1+1"]
     assert csv_plain(read["sample"][0]) == "=1+1"
-    monkeypatch.setattr("ckinetics.reporting.batch_tables._MOST_ROWS", 10)
+    monkeypatch.setattr("ckinetics.reporting.tables.batch._MOST_ROWS", 10)
     sheets = batch_sheets(data, [], {}, ["a note"])
     wells = [sheet for sheet in sheets if sheet.name.startswith("Wells")]
     assert [sheet.name for sheet in wells] == ["Wells", "Wells 2", "Wells 3"]

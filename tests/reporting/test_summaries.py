@@ -9,7 +9,7 @@ from ckinetics.errors import InputError
 from ckinetics.exposure import exposure_response
 from ckinetics.noncompartmental import nca, nca_summary
 from ckinetics.reporting import summary
-from ckinetics.reporting.numbers import number
+from ckinetics.reporting.core.numbers import number
 
 
 def test_an_nca_is_its_own_summary():

@@ -11,8 +11,8 @@ from ckinetics.exposure import exposure_correlation, exposure_response
 from ckinetics.noncompartmental import nca, nca_summary
 from ckinetics.provenance import content_hash
 from ckinetics.reporting import report
-from ckinetics.reporting.sheets import Sheet
-from ckinetics.reporting.workbook import write_workbook
+from ckinetics.reporting.tables.sheets import Sheet
+from ckinetics.reporting.tables.workbook import write_workbook
 
 
 def sheets(path):

@@ -41,7 +41,7 @@ def exports(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def quick_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out; other tests cover them."""
-    import ckinetics.reporting.plate_page as plate_page
+    import ckinetics.reporting.pages.plate as plate_page
 
     monkeypatch.setattr(plate_page, "plate_page", lambda data, run_id: f"<html>{run_id}</html>")
 

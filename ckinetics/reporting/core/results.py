@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError, StaleResultError
-from ..provenance import content_hash
+from ...errors import InputError, StaleResultError
+from ...provenance import content_hash
 
 KINDS = ("nca", "fit", "exposure_response", "exposure_correlation")
 # Computed from arrays, which may come without the hash of a cohort.

@@ -9,7 +9,7 @@ import ast
 import re
 from html import escape
 
-from ..modeling.files.expressions import plain_name, syntax_tree
+from ...modeling.files.expressions import plain_name, syntax_tree
 
 _GREEK = {
     "alpha": "α",

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .._version import __version__
-from ..fitting.comparison import FAILURES
-from ..fitting.criteria import differences, ranks, weights
-from ..plot import individuals, observed_predicted, prediction_errors
-from ..provenance import now, user, versions
-from .blocks import Paragraph, Picture, Section, Table, picture
-from .comparison_tables import CRITERIA, comparison_rows, comparison_summary
-from .numbers import NOT_CALCULABLE, count
-from .page import render_page
-from .profile_section import PANELS_A_FIGURE
-from .results import flag_words
-from .sheets import Sheet
+from ..._version import __version__
+from ...fitting.comparison import FAILURES
+from ...fitting.criteria import differences, ranks, weights
+from ...plot import individuals, observed_predicted, prediction_errors
+from ...provenance import now, user, versions
+from ..core.blocks import Paragraph, Picture, Section, Table, picture
+from ..core.numbers import NOT_CALCULABLE, count
+from ..core.page import render_page
+from ..core.results import flag_words
+from ..sections.profiles import PANELS_A_FIGURE
+from ..tables.comparisons import CRITERIA, comparison_rows, comparison_summary
+from ..tables.sheets import Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

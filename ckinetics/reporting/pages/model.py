@@ -11,8 +11,8 @@ import numpy as np
 from .equations import rendered
 
 if TYPE_CHECKING:
-    from ..modeling import Model
-    from ..modeling.files.specification import Output, Parameter, Phase
+    from ...modeling import Model
+    from ...modeling.files.specification import Output, Parameter, Phase
 
 WIDTH = 100
 TRUST = {

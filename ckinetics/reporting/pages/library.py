@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..jobs import atomic_path
-from ..modeling import check_examples, list_models, load_model
-from ..modeling.identifiability import horizon
-from ..provenance import now, versions
-from .blocks import Code, Definitions, Equations, Heading, Paragraph, Picture, Section, Table, picture
+from ...jobs import atomic_path
+from ...modeling import check_examples, list_models, load_model
+from ...modeling.identifiability import horizon
+from ...provenance import now, versions
+from ..core.blocks import Code, Definitions, Equations, Heading, Paragraph, Picture, Section, Table, picture
+from ..core.page import template
 from .mathml import mathml, mathml_name, mathml_rate
-from .model_page import TRUST, random_effect, span_of_phase
-from .page import template
+from .model import TRUST, random_effect, span_of_phase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..modeling import Model
-    from ..modeling.files.specification import Example
+    from ...modeling import Model
+    from ...modeling.files.specification import Example
 
 NAME = "model-library.html"
 _POINTS = 400

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..delimited import csv_text
-from ..provenance import now, user, versions
-from ..schema import GROUPS
-from ..tables import as_number
+from ...delimited import csv_text
+from ...provenance import now, user, versions
+from ...schema import GROUPS
+from ...tables import as_number
 from .sheets import Sheet, samples_frame
 
 _MOST_ROWS = 1_000_000  # a sheet holds 1,048,576, and has rows above its data

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..plot import individuals, profiles
-from ..plot.samples import Samples, samples_of
-from ..schema import PROFILE_GROUPS, series_dim
-from .blocks import Heading, Paragraph, Picture, Section, picture
-from .numbers import count
-from .results import Results, model_name, settings_of
+from ...plot import individuals, profiles
+from ...plot.samples import Samples, samples_of
+from ...schema import PROFILE_GROUPS, series_dim
+from ..core.blocks import Heading, Paragraph, Picture, Section, picture
+from ..core.numbers import count
+from ..core.results import Results, model_name, settings_of
 
 PANELS_A_FIGURE = 12
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..plot import profiles
-from ..plot.style import unit_label
-from ..schema import YesNo
-from .blocks import Heading, Notes, Paragraph, Section, Table, picture
+from ...plot import profiles
+from ...plot.style import unit_label
+from ...schema import YesNo
+from ..core.blocks import Heading, Notes, Paragraph, Section, Table, picture
+from ..core.numbers import NOT_CALCULABLE, count, number, span
+from ..core.results import Results, flag_words, model_name
+from ..tables.summaries import AT_MINIMUM, summary
 from .conventions import fit_words
-from .numbers import NOT_CALCULABLE, count, number, span
-from .results import Results, flag_words, model_name
-from .summaries import AT_MINIMUM, summary
 
 
 def fit_section(cohort: xr.DataTree, results: Results) -> Section | None:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import InputError
-from ..plot.style import parameter_label
-from .blocks import Paragraph, Section, Table
-from .numbers import number
-from .results import Results, flag_words, model_name
-from .series import cautions_of, flag_name, reasons_of
-from .sheets import samples_frame
+from ...errors import InputError
+from ...plot.style import parameter_label
+from ..core.blocks import Paragraph, Section, Table
+from ..core.numbers import number
+from ..core.results import Results, flag_words, model_name
+from ..core.series import cautions_of, flag_name, reasons_of
+from ..tables.sheets import samples_frame
 
 Flags = pd.DataFrame | Sequence[str] | Sequence[Mapping[str, Any]]
 _SAMPLE_COLUMNS = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import xarray as xr
 
-from .results import flag_words
+from ..core.results import flag_words
 
 # By group of a fit: the dim that makes rows beside the patients, and what of it is told.
 _COLUMNS = {

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import InputError
-from ..noncompartmental import nca_summary
-from ..schema import YesNo
-from .comparison_tables import AT_MINIMUM, comparison_summary, is_comparison
-from .results import flag_words, kind_of, model_name
+from ...errors import InputError
+from ...noncompartmental import nca_summary
+from ...schema import YesNo
+from ..core.results import flag_words, kind_of, model_name
+from .comparisons import AT_MINIMUM, comparison_summary, is_comparison
 
 # What a summary of an nca lets one choose.
 NCA_OPTIONS = ("parameters", "by", "blq", "excluded")

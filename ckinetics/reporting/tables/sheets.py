@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..noncompartmental import PARAMETERS, nca_summary
-from ..noncompartmental.columns import RATIO
-from ..noncompartmental.rules import AUC_METHODS
-from ..noncompartmental.tables import long_table, wide_columns
-from ..provenance import now, settings_json, user, versions
-from ..schema import PROFILE_GROUPS, Excluded, Status, series_dim
+from ...noncompartmental import PARAMETERS, nca_summary
+from ...noncompartmental.columns import RATIO
+from ...noncompartmental.rules import AUC_METHODS
+from ...noncompartmental.tables import long_table, wide_columns
+from ...provenance import now, settings_json, user, versions
+from ...schema import PROFILE_GROUPS, Excluded, Status, series_dim
+from ..core.results import Results, flag_words, model_name
+from ..core.series import cautions_of, each_series, reasons_of
 from .auc_methods import areas_by_method, ratios_to_own
-from .results import Results, flag_words, model_name
-from .series import cautions_of, each_series, reasons_of
 from .summaries import summary
 
 _PROFILE_COLUMNS = (

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..exposure.response import CATEGORIES
-from ..noncompartmental import PARAMETERS, nca_summary
-from ..plot import exposure_by_group, exposure_correlation, exposure_response
-from ..plot.style import parameter_label, unit_label
-from .blocks import Heading, Paragraph, Section, Table, picture
-from .numbers import NOT_CALCULABLE, number, p_value, span
-from .results import Results
-from .series import each_series, series_name
+from ...exposure.response import CATEGORIES
+from ...noncompartmental import PARAMETERS, nca_summary
+from ...plot import exposure_by_group, exposure_correlation, exposure_response
+from ...plot.style import parameter_label, unit_label
+from ..core.blocks import Heading, Paragraph, Section, Table, picture
+from ..core.numbers import NOT_CALCULABLE, number, p_value, span
+from ..core.results import Results
+from ..core.series import each_series, series_name
 
 _BY_RESPONSE = ("cmax", "tmax")
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..delimited import csv_text
-from ..errors import InputError
+from ...delimited import csv_text
+from ...errors import InputError
 from .sheets import Sheet
 
 _LONGEST = 32_767  # characters that a cell holds

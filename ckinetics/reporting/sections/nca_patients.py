@@ -7,15 +7,15 @@ import re
 import numpy as np
 import xarray as xr
 
-from ..noncompartmental import reasons_table
-from ..noncompartmental.columns import ACCEPTANCE, Column, columns_of, flags_of, interval_kind, limits_of
-from ..noncompartmental.reasons import Reason
-from ..plot.style import parameter_label, unit_label
-from .blocks import Notes, Table
+from ...noncompartmental import reasons_table
+from ...noncompartmental.columns import ACCEPTANCE, Column, columns_of, flags_of, interval_kind, limits_of
+from ...noncompartmental.reasons import Reason
+from ...plot.style import parameter_label, unit_label
+from ..core.blocks import Notes, Table
+from ..core.numbers import NOT_CALCULABLE, number, span
+from ..core.results import settings_of
+from ..core.series import flag_name
 from .conventions import PERSISTENCE_WORDS
-from .numbers import NOT_CALCULABLE, number, span
-from .results import settings_of
-from .series import flag_name
 
 # What a person reads first; areas over intervals follow auc_last.
 FIRST = ("cmax", "tmax", "tlast", "clast_obs", "auc_last", "auc_inf_obs", "auc_pct_extrap_obs", "half_life")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError
-from ..plot.style import unit_label
-from ..provenance import now, user, versions
-from ..schema import Status
-from .blocks import Definitions, Section, Table
-from .numbers import count, number, span
-from .results import Results, model_name, settings_of
+from ...errors import InputError
+from ...plot.style import unit_label
+from ...provenance import now, user, versions
+from ...schema import Status
+from ..core.blocks import Definitions, Section, Table
+from ..core.numbers import count, number, span
+from ..core.results import Results, model_name, settings_of
 
 AUC_WORDS = {
     "linear": "linear trapezoids throughout",

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import InputError
-from ..noncompartmental import cautions_table, reasons_table
-from ..noncompartmental.columns import leading_of, level_units
-from ..noncompartmental.reasons import given_profiles, label_of
+from ...errors import InputError
+from ...noncompartmental import cautions_table, reasons_table
+from ...noncompartmental.columns import leading_of, level_units
+from ...noncompartmental.reasons import given_profiles, label_of
 
 _OF_PAIRS = ("matrix_pair", "ratio")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..noncompartmental import nca
-from ..noncompartmental.rules import AUC_METHODS
-from .results import settings_of
-from .series import each_series
+from ...noncompartmental import nca
+from ...noncompartmental.rules import AUC_METHODS
+from ..core.results import settings_of
+from ..core.series import each_series
 
 _RULES = ("blq", "anchor", "baseline", "tail", "min_points", "rising", "tmax", "tmax_in_line")
 _OPTIONS = ("times", "persistence", "peak_fold", "peak_errors", "peaks_from", "contraction_days", "infusions", "group")

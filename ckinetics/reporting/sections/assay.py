@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..plot import standard_curve
-from ..schema import Verdict, YesNo
-from .blocks import Paragraph, Section, Table, picture
-from .numbers import count, number
+from ...plot import standard_curve
+from ...schema import Verdict, YesNo
+from ..core.blocks import Paragraph, Section, Table, picture
+from ..core.numbers import count, number
 
 _WORDS = {Verdict.failed: "failed", Verdict.passed: "passed", Verdict.not_evaluable: "not evaluable"}
 # Failed first, then what could not be evaluated.

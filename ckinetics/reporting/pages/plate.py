@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from .._version import __version__
-from ..errors import InputError
-from ..plot import plate_curve, plate_map, plate_partitions, plate_replicates, plate_residuals
-from ..plot.plate_wells import PlateWells, plate_wells
-from ..plot.style import unit_label
-from ..provenance import now
-from ..schema import GROUPS, Status, Verdict, YesNo
-from .batch_tables import sheet_and_rows
-from .blocks import Definitions, Paragraph, Picture, Section, Table, picture
-from .numbers import count, number
-from .page import template
+from ..._version import __version__
+from ...errors import InputError
+from ...plot import plate_curve, plate_map, plate_partitions, plate_replicates, plate_residuals
+from ...plot.plate_wells import PlateWells, plate_wells
+from ...plot.style import unit_label
+from ...provenance import now
+from ...schema import GROUPS, Status, Verdict, YesNo
+from ..core.blocks import Definitions, Paragraph, Picture, Section, Table, picture
+from ..core.numbers import count, number
+from ..core.page import template
+from ..tables.batch import sheet_and_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

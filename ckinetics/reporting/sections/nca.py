@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..noncompartmental import PARAMETERS, nca_summary
-from ..noncompartmental.columns import RATIO
-from ..noncompartmental.reasons import SENTENCES, Reason
-from ..plot.style import parameter_label, unit_label
-from .auc_methods import areas_by_method, ratios_to_own
-from .blocks import Heading, Notes, Paragraph, Section, Table
+from ...noncompartmental import PARAMETERS, nca_summary
+from ...noncompartmental.columns import RATIO
+from ...noncompartmental.reasons import SENTENCES, Reason
+from ...plot.style import parameter_label, unit_label
+from ..core.blocks import Heading, Notes, Paragraph, Section, Table
+from ..core.numbers import NOT_CALCULABLE, count, number, span
+from ..core.results import Results, settings_of
+from ..core.series import each_series, flag_name
+from ..tables.auc_methods import areas_by_method, ratios_to_own
 from .nca_patients import CELLS, cells_of_patients, how_to_read, values_of_patients
-from .numbers import NOT_CALCULABLE, count, number, span
-from .results import Results, settings_of
-from .series import each_series, flag_name
 
 _STATISTICS = (
     "“Geometric mean” is exp of the mean of ln over positive values; “CV %” is the geometric coefficient of variation, "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..plot.style import styled
+from ...plot.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..schema import YesNo
-from .results import flag_words
+from ...schema import YesNo
+from ..core.results import flag_words
 
 # Fits whose estimates are at a minimum; others have none, or are where the search stopped.
 AT_MINIMUM = ("converged", "converged_at_kink", "at_bound")

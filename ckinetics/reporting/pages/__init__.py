@@ -1,0 +1,1 @@
+"""Pages that stand alone: a plate, a model, the library, a comparison."""

@@ -1,0 +1,1 @@
+"""Sections of a report, each of one kind of result."""

@@ -1,0 +1,1 @@
+"""Tables of results, as sheets and as files."""
