@@ -21,8 +21,7 @@ DAYS = np.array([0, 1, 3, 5, 7, 10, 14, 21, 28, 60, 90, 180, 270, 365], dtype=fl
 
 def kernel_call(profiles: xr.Dataset) -> Callable[[], None]:
     """The kernel alone: every parameter and flag, one interval, no Dataset."""
-    from ckinetics.kernels.nca.profiles.profiles import analyse_all
-
+    from ckinetics.kernels.nca.profiles import analyse_all
     from ckinetics.noncompartmental.inputs import kernel_samples
     from ckinetics.noncompartmental.results import empty_tables
     from ckinetics.noncompartmental.rules import Limits, kernel_rules, resolve

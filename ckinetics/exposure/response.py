@@ -13,7 +13,7 @@ from ..cohorts import align_patients
 from ..cohorts.selection import Join
 from ..errors import InputError
 from ..provenance import result_attrs
-from .logistic import LogisticFit, fit_logistic, is_separated
+from ..statistics.logistic import LogisticFit, fit_logistic, is_separated
 
 RESPONDERS = ("sCR", "CR", "CRi", "CRh", "VGPR", "PR")
 CATEGORIES = (*RESPONDERS, "MR", "SD", "NON-CR/NON-PD", "NR", "PD")

@@ -1,8 +1,8 @@
 """Noncompartmental analysis: a registry of parameters, rules with names, exact kernels."""
 
+from ..statistics.interval_censored import Turnbull, turnbull
 from .analysis import nca
 from .flags import FLAGS, cautions_table
-from .interval_censored import Turnbull, turnbull
 from .parameters import PARAMETERS, Parameter, find_parameter
 from .persistence import persistence_summary
 from .reasons import Reason, reasons_table

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import InputError
+from ..statistics.interval_censored import turnbull
 from .groups import blocks_of
-from .interval_censored import turnbull
 from .rules import PERSISTENCES, check_choice
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import InputError
+from ..statistics.lognormal import fit_censored
 from .flags import FLAGS
 from .groups import Block, blocks_of
-from .lognormal import fit_censored
 from .parameters import AREA, AREA_DN, DISPOSITION, FURTHER, PARAMETERS, find_parameter
 from .reasons import Reason
 from .rules import check_choice

@@ -12,8 +12,8 @@ from scipy.stats import chi2
 from ckinetics.cohorts import cohort, kinetics_from_arrays, load, save
 from ckinetics.errors import InputError, StaleResultError
 from ckinetics.exposure import exposure_correlation, exposure_response, peaks
-from ckinetics.exposure.logistic import fit_logistic, is_separated
 from ckinetics.noncompartmental import nca
+from ckinetics.statistics.logistic import fit_logistic, is_separated
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ckinetics.modeling.codegen.modules.modules import generate_source, module_name
 
 from ckinetics.modeling import load_model, read_model
+from ckinetics.modeling.codegen.modules import generate_source, module_name
 
 EVALUATE = """
 import sys

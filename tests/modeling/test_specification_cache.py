@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from ckinetics.modeling.codegen.modules.specification_cache import from_line, to_line
 
 from ckinetics.modeling import list_models, model_folder
+from ckinetics.modeling.codegen.specification_cache import from_line, to_line
 from ckinetics.modeling.files.reading import read_specification
 
 

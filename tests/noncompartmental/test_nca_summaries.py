@@ -13,7 +13,7 @@ import ckinetics as ck
 from ckinetics.cohorts import cohort, kinetics_from_arrays
 from ckinetics.errors import InputError
 from ckinetics.noncompartmental import FLAGS, nca, nca_summary
-from ckinetics.noncompartmental.lognormal import fit_censored
+from ckinetics.statistics.lognormal import fit_censored
 
 DAYS = [0, 7, 14, 28, 60, 90]
 

@@ -1,0 +1,1 @@
+"""Statistics of times, proportions and levels: arrays in, records out."""
