@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from .conversions import to_cells_per_ul, to_copies_per_cell, to_copies_per_ul, vector_copy_number
-from .curves import Curve, fit_curve, fit_weighted_curve
-from .detection import detection_limit
+from .curves.standard_curve import Curve, fit_curve, fit_weighted_curve
 from .inspection import inspect_file
+from .limits.detection import detection_limit
+from .limits.precision import quantification_limit
 from .overrides import read_overrides
 from .plates import read_plates
-from .precision import quantification_limit
 from .quantification import quantify
 from .rules import Rules, load_rules
 from .sample_sheet import SampleSheet, read_sample_sheet

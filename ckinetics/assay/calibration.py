@@ -11,7 +11,7 @@ import numpy as np
 
 from ..schema import CqStatus, Verdict, YesNo
 from .controls import qc_verdicts
-from .curves import Curve, Level, back_calculate, fit_curve, fit_weighted_curve
+from .curves.standard_curve import Curve, Level, back_calculate, fit_curve, fit_weighted_curve
 from .levels import PlateCurve, quantification_limits
 from .masking import mask_standards
 from .rules import Rules

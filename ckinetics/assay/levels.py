@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..schema import CqStatus, Status
-from .curves import Curve, Level
-from .hits import hit_estimate
-from .inverse import inverse_interval
+from .curves.inverse import inverse_interval
+from .curves.single_hit import hit_estimate
+from .curves.standard_curve import Curve, Level
 from .rules import Rules
 from .verdicts import in_use, verdict
 
@@ -192,8 +192,8 @@ def sample_result(
     is SD(ln copies)/sqrt(k) of the k wells, where the SD is the greater of the observed one and
     ``sqrt((ln(1+E) s0)^2 + 1/copies)``, with s0 of the rule ``well_noise``. `se_plate` is `Curve.ln_se`.
 
-    Where some wells have no signal the copies are those of the hit model (`ckinetics.assay.hits`), never the
-    mean of the wells with one.
+    Where some wells have no signal the copies are those of the hit model (`ckinetics.assay.curves.single_hit`), never
+    the mean of the wells with one.
     """
     used = [well for well in wells if in_use(well)]
     result = new_result(used or wells, scale)

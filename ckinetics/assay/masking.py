@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..schema import YesNo
-from .curves import Level
+from .curves.standard_curve import Level
 from .rules import Rules
 from .verdicts import verdict
 

@@ -20,7 +20,7 @@ from ..schema import GROUPS, Excluded, Status, Verdict, YesNo
 from ..units import normalise_unit
 from .calibration import Calibration, Judged, Limits, Verdicts, calibrate
 from .controls import dilution_verdicts, inhibition_verdicts, isr_verdicts
-from .digital_levels import DigitalPlate, digital_result, is_digital, judge_digital
+from .digital.levels import DigitalPlate, digital_result, is_digital, judge_digital
 from .levels import ReplicateMean, SampleResult, Scale, mass_scale, sample_result
 from .overrides import Overrides, read_overrides
 from .records import dataset_of, records_of
@@ -117,8 +117,8 @@ def quantify(
     higher LLOQ; ``dilution`` counts only where ``dna_ng`` is of the undiluted extract.
 
     Replicates of which some have no signal never give the mean of the others: their copies are those of the hit
-    model, the joint likelihood of the Cq seen and of the wells without (see `ckinetics.assay.hits`). Where so
-    many silent wells are too improbable (rule ``partial_detection``) the sample is ``invalid``.
+    model, the joint likelihood of the Cq seen and of the wells without (see `ckinetics.assay.curves.single_hit`). Where
+    so many silent wells are too improbable (rule ``partial_detection``) the sample is ``invalid``.
 
     Standard errors are of ln(level): ``se_well`` from the sample's wells, not below the Poisson-aware
     noise; ``se_plate`` from the curve, shared by all samples of the plate.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..schema import CqStatus, Verdict, YesNo
-from .curves import Curve, Level
+from .curves.standard_curve import Curve, Level
 from .rules import Rule, Rules
 
 Well = Mapping[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..assay.curves import LN10, t_quantile
+from ..assay.curves.standard_curve import LN10, t_quantile
 from ..errors import InputError
 from ..schema import CqStatus, Verdict, YesNo
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from ckinetics.assay import detection_limit, read_plates
-from ckinetics.assay.detection_models import MODELS, fit_detection, limit_interval
+from ckinetics.assay.limits.detection_models import MODELS, fit_detection, limit_interval
 from ckinetics.errors import InputError
 from ckinetics.provenance import sha256_file
 

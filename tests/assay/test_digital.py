@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import beta
 
-from ckinetics.assay.digital import digital_estimate, wald_interval
+from ckinetics.assay.digital.estimate import digital_estimate, wald_interval
 
 QX200_NL = 0.85
 

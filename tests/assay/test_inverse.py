@@ -12,8 +12,8 @@ from scipy.optimize import brentq
 from scipy.stats import t as student
 
 from ckinetics.assay import fit_curve, fit_weighted_curve, read_plates
-from ckinetics.assay.curves import Curve
-from ckinetics.assay.inverse import inverse_interval
+from ckinetics.assay.curves.inverse import inverse_interval
+from ckinetics.assay.curves.standard_curve import Curve
 
 DA2 = "plates/appliedbiosystems_da2/appbio_quantstudio_designandanalysis_"
 QS1 = DA2 + "QS1_Standard_Curve_example01.xlsx"

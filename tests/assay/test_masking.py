@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from plate_builders import LEVELS, cq_of, sheet_frame, tidy_rows
 
 from ckinetics.assay import load_rules, quantify, read_plates
-from ckinetics.assay.curves import Level
+from ckinetics.assay.curves.standard_curve import Level
 from ckinetics.assay.masking import mask_standards
 from ckinetics.schema import Status, Verdict, YesNo
 

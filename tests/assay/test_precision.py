@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import linregress
 
 from ckinetics.assay import quantification_limit
-from ckinetics.assay.precision import crossing
+from ckinetics.assay.limits.precision import crossing
 from ckinetics.errors import InputError
 
 KLYMUS = "assay/klymus_lod.csv"

@@ -238,7 +238,7 @@ def test_inputs_of_a_conversion_are_asked_for(tmp_path, options, pattern):
 
 def test_real_interval_of_a_thermo_plate(shared_data):
     """889 copies in three wells of the QS1 demonstration plate: 742 to 1055."""
-    from ckinetics.assay.inverse import inverse_interval
+    from ckinetics.assay.curves.inverse import inverse_interval
 
     folder = shared_data / "plates" / "appliedbiosystems_da2"
     (file,) = folder.glob("*QS1_Standard_Curve*")

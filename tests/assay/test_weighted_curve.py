@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckinetics.assay import fit_curve, fit_weighted_curve
-from ckinetics.assay.curves import LN10
+from ckinetics.assay.curves.standard_curve import LN10
 
 LEVELS = np.repeat([3.0, 10.0, 1e2, 1e3, 1e4, 1e5], 3)
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from ...errors import FileFormatError
 from ..sources import Source
-from . import absolute_q, by_products, cfx, design_and_analysis, lightcycler480, qiacuity, quantasoft, rdml, tidy
+from . import absolute_q, cfx, design_and_analysis, lightcycler480, qiacuity, quantasoft, rdml, tidy
+from . import ignored_files as by_products
 from .column_map import family_of
 from .table import Family, Header, Options, Reading, find_header, header_lines
 

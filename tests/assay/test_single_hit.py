@@ -12,8 +12,8 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm, poisson
 
 from ckinetics.assay import fit_curve
-from ckinetics.assay.curves import Curve
-from ckinetics.assay.hits import hit_estimate
+from ckinetics.assay.curves.single_hit import hit_estimate
+from ckinetics.assay.curves.standard_curve import Curve
 from ckinetics.errors import InputError
 
 STANDARDS = np.array([10.0, 1e2, 1e3, 1e4])

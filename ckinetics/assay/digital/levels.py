@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..schema import Status, Verdict, YesNo
-from .calibration import Judged, Verdicts, accepted, plate_reasons
-from .controls import partition_verdicts, qc_verdicts
-from .curves import Curve
-from .digital import digital_estimate
-from .levels import DIGITAL, PlateCurve, SampleResult, Scale, classify, names_of, new_result, set_interval
-from .rules import Rules
-from .verdicts import in_use, verdict
+from ...schema import Status, Verdict, YesNo
+from ..calibration import Judged, Verdicts, accepted, plate_reasons
+from ..controls import partition_verdicts, qc_verdicts
+from ..curves.standard_curve import Curve
+from ..levels import DIGITAL, PlateCurve, SampleResult, Scale, classify, names_of, new_result, set_interval
+from ..rules import Rules
+from ..verdicts import in_use, verdict
+from .estimate import digital_estimate
 
 METHOD = "digital"
 Well = dict[str, Any]

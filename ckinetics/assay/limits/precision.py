@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError
-from ..provenance import result_attrs
-from .curves import LN10
+from ...errors import InputError
+from ...provenance import result_attrs
+from ..curves.standard_curve import LN10
 from .dilutions import Data, Series, read_dilutions, twins
 
 _SAMPLES = 4000

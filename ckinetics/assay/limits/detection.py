@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import InputError
-from ..provenance import result_attrs
+from ...errors import InputError
+from ...provenance import result_attrs
 from .detection_models import MODELS, DetectionFit, fit_detection, limit_interval
 from .dilutions import Data, read_dilutions, twins
 

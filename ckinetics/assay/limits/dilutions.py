@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..errors import InputError
-from ..provenance import content_hash, sha256_file
-from ..schema import CqStatus, YesNo
-from ..tables import Table, fold, read_table
+from ...errors import InputError
+from ...provenance import content_hash, sha256_file
+from ...schema import CqStatus, YesNo
+from ...tables import Table, fold, read_table
 
 Data: TypeAlias = str | Path | pd.DataFrame | xr.Dataset
 ALIASES: dict[str, tuple[str, ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .curves import LN10, Curve, t_quantile
+from .standard_curve import LN10, Curve, t_quantile
 
 G_HIGHEST = 0.05
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
-from .curves import Curve
+from ...errors import InputError
+from .standard_curve import Curve
 
 _LARGEST_SUM = 1000.0  # molecules above which their number is as good as continuous
 _HALF_WIDTH = 7.0  # of the sum over n, in standard deviations of what the Cq says

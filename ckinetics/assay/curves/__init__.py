@@ -1,0 +1,1 @@
+"""A line through standards, and copies read off it."""

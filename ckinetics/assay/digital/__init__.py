@@ -1,0 +1,1 @@
+"""Digital PCR: copies from counts of partitions."""

@@ -1,0 +1,1 @@
+"""Limits of detection and quantification, precision, dilutions: how good an assay is."""
