@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..cohorts.words import controlled_matrix
+from ..cohorts.vocabulary import controlled_matrix
 from ..errors import InputError, UnitError
 from ..provenance import sha256_file
 from ..schema import ROLES

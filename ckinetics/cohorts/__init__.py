@@ -8,7 +8,7 @@ from .selection import Alignment, align_patients, select
 from .storage import load, save, to_tables
 from .tidy import read_kinetics
 from .validation import find_faults, validate
-from .words import controlled_matrix
+from .vocabulary import controlled_matrix
 
 __all__ = [
     "Alignment",

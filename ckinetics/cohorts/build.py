@@ -17,7 +17,7 @@ from ..tables import MISSING_WORDS, Table, as_number, fold, read_table
 from .profiles import natural_order, profiles_of
 from .tidy import read_kinetics
 from .validation import validate
-from .words import check_columns
+from .vocabulary import check_columns
 
 TableLike = str | Path | pd.DataFrame
 _PATIENT_ALIASES = ("patient_id", "usubjid", "subjid", "subject", "subject_id", "id")

@@ -24,7 +24,7 @@ from ..units import conversion_factor, normalise_unit
 from .cdisc_qualifiers import qualifier_numbers, read_qualifiers
 from .cdisc_times import TableLike, sample_times
 from .profiles import profiles_from_table
-from .words import check_limits, controlled_matrix, parse_level
+from .vocabulary import check_limits, controlled_matrix, parse_level
 
 _LIMITS = {"lod": "LOD", "uloq": "ULOQ"}
 _ERRORS = {"se_well": "SEWELL", "se_plate": "SEPLATE", "se_shared": "SESHARED"}

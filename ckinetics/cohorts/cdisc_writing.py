@@ -19,7 +19,7 @@ from .cdisc import check_domain
 from .cdisc_qualifiers import QUALIFIERS
 from .cdisc_times import DAY
 from .profiles import profiles_of
-from .words import specimen
+from .vocabulary import specimen
 
 _NOT_DONE = {
     Status.missing: "NO RESULT",

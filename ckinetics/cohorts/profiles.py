@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..provenance import result_attrs
 from ..schema import GROUPS, MATRICES, Excluded, Status, series_dim
 from ..units import conversion_factor, normalise_unit
-from .words import check_limits, controlled_matrix, wrong_limits
+from .vocabulary import check_limits, controlled_matrix, wrong_limits
 
 
 def kinetics_from_arrays(

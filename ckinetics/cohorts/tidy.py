@@ -14,7 +14,7 @@ from ..schema import PROFILE_GROUPS, Excluded, Status, series_dim
 from ..tables import Table, read_table
 from ..units import conversion_factor, normalise_unit
 from .profiles import profiles_from_table
-from .words import COLUMN_NAMES, check_columns, check_limits, controlled_matrix, parse_level
+from .vocabulary import COLUMN_NAMES, check_columns, check_limits, controlled_matrix, parse_level
 
 
 def read_kinetics(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..cohorts.words import specimen
+from ..cohorts.vocabulary import specimen
 from ..errors import InputError
 from .columns import (
     ACCEPTANCE,

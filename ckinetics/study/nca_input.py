@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from ..cohorts import cohort, read_kinetics, read_pc
-from ..cohorts.words import COLUMN_NAMES
+from ..cohorts.vocabulary import COLUMN_NAMES
 from ..errors import InputError, ValidationError
 from ..tables import Table, fold, read_table
 from ..units import normalise_unit
