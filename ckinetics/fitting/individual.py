@@ -21,8 +21,8 @@ from ..simulation.inputs import read_inputs
 from ..suggestions import suggestion
 from ..units import kind_of
 from .codes import Convergence
-from .first_fit import with_first_fit
 from .fitted import Fitted
+from .log_scale_start import with_first_fit
 from .problem import Fits, Problem, time_factor
 from .residuals import error_models, without_scatter
 from .results import result_tree
