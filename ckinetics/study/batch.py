@@ -30,12 +30,12 @@ from ..jobs import (
 )
 from ..provenance import content_hash, now, sha256_file, user, versions
 from .decisions import record_decisions
-from .judgement import findings, lost_samples, plate_verdicts
 from .outcome import FAILED, OK, QC_FAILED, FileVerdict, StudyRun
 from .pages import FOLDER as PAGES
 from .pages import page_names, rare_collections, shown_content, split_runs
-from .readings import FOLDER as READINGS
-from .readings import Kept, read_reading, reading_name, write_reading
+from .plate_verdicts import findings, lost_samples, plate_verdicts
+from .reader_cache import FOLDER as READINGS
+from .reader_cache import Kept, read_reading, reading_name, write_reading
 from .settings import Plates, plate_settings
 
 Progress = Callable[[str, int, int], None]

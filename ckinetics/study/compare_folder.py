@@ -32,7 +32,7 @@ from .cohort_files import CohortFile, find_cohorts, read_cohort
 from .compare_options import COMPARISONS, FITS, check_options, check_out, file_name
 from .fit_inputs import FitInputs
 from .outcome import FAILED, OK, FileVerdict, StudyRun
-from .readings import Kept
+from .reader_cache import Kept
 
 Progress = Callable[[str, int, int, str], None]
 # What may go wrong with one fit; anything else is a fault of the program, and stops it.

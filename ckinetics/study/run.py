@@ -25,8 +25,8 @@ from ..jobs import Record, locked_folder, remove_unfinished, resume_key, write_j
 from ..provenance import content_hash, now, settings_json, sha256_file, user, versions
 from ..schema import ENTRY_GROUPS
 from .decisions import record_decisions
-from .judgement import findings, lost_samples, plate_verdicts
 from .outcome import FAILED, OK, FileVerdict, StudyRun
+from .plate_verdicts import findings, lost_samples, plate_verdicts
 from .resume import Resume
 from .settings import STUDY_FILE, Plates, StudySettings, read_settings
 

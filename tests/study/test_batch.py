@@ -29,7 +29,7 @@ from ckinetics.jobs import Record, locked_folder, write_text
 from ckinetics.provenance import content_hash, sha256_file
 from ckinetics.study import BatchRun, batch, quantify_folder
 from ckinetics.study.pages import page_names
-from ckinetics.study.readings import read_reading, write_reading
+from ckinetics.study.reader_cache import read_reading, write_reading
 from ckinetics.tables import read_table
 
 
