@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .compiling.jit import inner
+from .compiling.jit import inline
 
 _LOG2_E = 1.4426950408889634
 # ln(2) in two parts, the first with so few digits that k times it is exact.
@@ -20,7 +20,7 @@ _BIAS, _FRACTION = 1023, 52
 _MOST = 700.0  # beyond it the answer is that of 700, about 1e304
 
 
-@inner
+@inline
 def exponentials(values, count, factor, powers, bits):
     """Replace the first `count` values by exp(factor*value); `bits` is `powers` seen as whole numbers."""
     for i in range(count):

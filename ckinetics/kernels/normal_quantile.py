@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .compiling.jit import inner
+from .compiling.jit import inline
 from .random import philox
 
 # How many patients' numbers are made together, side by side.
@@ -19,7 +19,7 @@ _MIDDLE = 0.425
 _MASK, _HALF, _REST = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(12)
 
 
-@inner
+@inline
 def normal_quantile(from_middle):
     """Return the standard normal quantile of the probability 0.5 + `from_middle`, strictly between 0 and 1."""
     if abs(from_middle) <= _MIDDLE:
@@ -27,7 +27,7 @@ def normal_quantile(from_middle):
     return _of_tail(from_middle)
 
 
-@inner
+@inline
 def _of_middle(q):
     r = 0.180625 - q * q
     above = (((2.5090809287301226727e3 * r + 3.3430575583588128105e4) * r + 6.7265770927008700853e4) * r
@@ -39,7 +39,7 @@ def _of_middle(q):
     return q * above / below
 
 
-@inner
+@inline
 def _of_tail(q):
     r = math.sqrt(-math.log(0.5 - abs(q)))
     if r <= 5.0:
@@ -61,7 +61,7 @@ def _of_tail(q):
     return math.copysign(above / below, q)
 
 
-@inner
+@inline
 def _two_from_middle(stream, draw, place, seed):
     """Return two uniform numbers in (-0.5, 0.5): 52 bits and a half, so that neither end is met."""
     a, b, c, d = philox(draw & _MASK, place & _MASK, stream & _MASK, stream >> _HALF, seed & _MASK, seed >> _HALF)
@@ -70,14 +70,14 @@ def _two_from_middle(stream, draw, place, seed):
     return (one + 0.5) * 2.0**-52 - 0.5, (two + 0.5) * 2.0**-52 - 0.5
 
 
-@inner
+@inline
 def normal_pair(stream, draw, place, seed):
     """Return two standard normal numbers for a stream, a draw, a place and a seed (all uint64)."""
     one, two = _two_from_middle(stream, draw, place, seed)
     return normal_quantile(one), normal_quantile(two)
 
 
-@inner
+@inline
 def fill_normals(first, width, draw, seed, z, kept, where):
     """Fill ``z[k*ROWS + r]`` with a normal number for each k below `width` and each of ROWS streams ``first + r``.
 

@@ -10,14 +10,14 @@ import math
 
 import numpy as np
 
-from .compiling.jit import inner
+from .compiling.jit import inline
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _MASK, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@inner
+@inline
 def philox(c0, c1, c2, c3, k0, k1):
     """Return four words of 32 bits (as uint64) for a counter of four and a key of two."""
     for _ in range(10):
@@ -27,7 +27,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@inner
+@inline
 def uniforms(stream, draw, place, seed):
     """Return two uniform numbers in (0, 1) for a stream (uint64), a draw and a place."""
     a, b, c, d = philox(
@@ -43,7 +43,7 @@ def uniforms(stream, draw, place, seed):
     return (float(high) + 0.5) * 2.0**-53, (float(low) + 0.5) * 2.0**-53
 
 
-@inner
+@inline
 def normals(stream, draw, place, seed):
     """Return two standard normal numbers (Box and Muller)."""
     u, v = uniforms(stream, draw, place, seed)

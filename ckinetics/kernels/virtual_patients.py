@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .compiling.jit import inner, jit
+from .compiling.jit import inline, jit
 from .exponential import exponentials
 from .normal_quantile import ROWS, fill_normals, normal_pair
 from .ode.solver_codes import MISSING_PARAMETER, NOT_FINITE, OUTSIDE_BOUNDS, SOLVED
@@ -28,7 +28,7 @@ EFFECTS, DETECTION, RESIDUALS = np.uint64(0), np.uint64(1 << 24), np.uint64(2 <<
 MISSING, NOT_DETECTED, DETECTED_BELOW, BELOW, QUANTIFIED, ABOVE = -1, 0, 1, 2, 3, 4
 
 
-@inner
+@inline
 def _to_scale(value, transform, low, high):
     """Return a value on the scale on which its random effect is normal."""
     if transform == LOG:
@@ -40,7 +40,7 @@ def _to_scale(value, transform, low, high):
     return value
 
 
-@inner
+@inline
 def _standard_limits(middle, sd, transform, low, high):
     """Return the two standard normal numbers that lead to the bounds, or two NaN where hardly any lies between."""
     centre = _to_scale(middle, transform, low, high)
@@ -104,7 +104,7 @@ def draw_parameters(first, seed, typical, sd, transform, low, high, theta, codes
                     theta[start + r, k] = min(max(value, low[k]), high[k])
 
 
-@inner
+@inline
 def _moved(value, effect, transform, low, high):
     """Return a value moved by a random effect: a factor of the value or of its odds, else what is added."""
     if transform == LOG:

@@ -14,17 +14,17 @@ import pytest
 from kernel_calls import from_python
 
 from ckinetics.kernels.compiling import cache
-from ckinetics.kernels.compiling.jit import call_from_python, curve_pointer, inner, larger, seldom, smaller
+from ckinetics.kernels.compiling.jit import call_from_python, cold, curve_pointer, inline, larger, smaller
 
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
 
-@inner
+@inline
 def _powers(x, k):
     return x**2 + x**-0.5 + x / k - (x // k) * (x % k) + (k if k > 2 else -k)
 
 
-@seldom
+@cold
 def _sum(x, n):
     total, start = 0.0, n
     for i in range(n):
@@ -33,7 +33,7 @@ def _sum(x, n):
     return total
 
 
-@seldom
+@cold
 def _second(pair, x):
     return pair[1] * x if x > 0.0 else pair[0]
 
@@ -156,7 +156,7 @@ print(*(event.data["dispatcher"].py_func.__module__ for _, event in recorder.buf
 def test_versions_of_numba_that_are_not_known_compile_in_their_own_way(monkeypatch, version, asked, expected):
     monkeypatch.setattr(cache, "version", lambda name: version)
     monkeypatch.setenv("CKINETICS_PLAIN_NUMBA", asked)
-    assert cache.lean.__wrapped__() is expected
+    assert cache.fast_compiler.__wrapped__() is expected
 
 
 @compiled_only
@@ -165,11 +165,11 @@ def test_both_ways_of_compiling_give_the_same_digits(tmp_path):
     code = """
 import numpy as np
 import ckinetics as ck
-from ckinetics.kernels.compiling.cache import lean
+from ckinetics.kernels.compiling.cache import fast_compiler
 model = ck.load_model("cytokine_expansion")
 data = ck.simulate("stein2019", times=[1, 3, 5, 7, 9, 11, 14, 21, 28, 60, 90, 180], n=2, seed=1, lloq=50)
 found = ck.fit(data, "stein2019", starts=2, interval="t")
-print(lean(), model.evaluate([1, 7, 28]).tolist(), found["estimates/estimate"].values.tolist(),
+print(fast_compiler(), model.evaluate([1, 7, 28]).tolist(), found["estimates/estimate"].values.tolist(),
       found["estimates/upper"].values.tolist())
 """
     said = []

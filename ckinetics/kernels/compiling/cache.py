@@ -63,7 +63,7 @@ _KNOWN = ((0, 66), (0, 68))
 
 
 @functools.cache
-def lean() -> bool:
+def fast_compiler() -> bool:
     """Whether kernels are compiled by the short way of `compilers`, and not as numba does, which takes longer.
 
     ``CKINETICS_PLAIN_NUMBA=1`` asks for numba's own way.
@@ -76,7 +76,7 @@ def lean() -> bool:
 @functools.cache
 def kernel_stamp() -> str:
     """Return a hash over every kernel file, the numba and numpy versions and the way of compiling."""
-    digest = hashlib.sha256(f"numba {version('numba')} numpy {version('numpy')} lean {lean()}".encode())
+    digest = hashlib.sha256(f"numba {version('numba')} numpy {version('numpy')} lean {fast_compiler()}".encode())
     digest.update(hash_of_files(_KERNELS, "*.py").encode())
     return digest.hexdigest()[:16]
 

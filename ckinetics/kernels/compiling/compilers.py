@@ -113,7 +113,7 @@ class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
         self._finalized = True
 
 
-class _SeldomLibrary(_PartLibrary):
+class _ColdLibrary(_PartLibrary):
     """The code of a helper that takes no time to speak of: short machine code, and that once."""
 
     def add_llvm_module(self, ll_module: Any) -> None:
@@ -143,7 +143,7 @@ class PartCompiler(PlainCompiler):
         return done
 
 
-class SeldomCompiler(PartCompiler):
+class ColdCompiler(PartCompiler):
     """Compiles a helper that is called seldom."""
 
-    library = _SeldomLibrary
+    library = _ColdLibrary

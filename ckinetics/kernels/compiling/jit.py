@@ -25,7 +25,7 @@ from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import Compiler
 
-from .cache import compiled_folder, lean
+from .cache import compiled_folder, fast_compiler
 from .compile_notice import watched
 
 _CONFIG_LOCK = threading.Lock()
@@ -50,14 +50,14 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 
 _PART: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-_SELDOM: dict[str, Any] = {}
+_COLD: dict[str, Any] = {}
 _WHOLE = _PLAIN = Compiler
-if lean():
-    from .compilers import KernelCompiler, PartCompiler, PlainCompiler, SeldomCompiler
+if fast_compiler():
+    from .compilers import ColdCompiler, KernelCompiler, PartCompiler, PlainCompiler
 
     _WHOLE, _PLAIN = KernelCompiler, PlainCompiler
     _PART |= {"pipeline_class": PartCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    _SELDOM |= {"pipeline_class": SeldomCompiler}
+    _COLD |= {"pipeline_class": ColdCompiler}
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -79,7 +79,7 @@ def jit(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
-def inner(function: Callable[..., Any]) -> Any:
+def inline(function: Callable[..., Any]) -> Any:
     """Compile a helper that only other kernels call and that makes no array, into each of its callers.
 
     A call would hand over every array as seven numbers, and hide from the compiler what both sides know: that took a
@@ -92,28 +92,28 @@ def inner(function: Callable[..., Any]) -> Any:
     return numba.njit(**_PART, forceinline=True)(function)
 
 
-def outlined(function: Callable[..., Any]) -> Any:
-    """Compile a helper as `inner` does, but once for all who call it: one that is large, or that takes addresses."""
+def noinline(function: Callable[..., Any]) -> Any:
+    """Compile a helper as `inline` does, but once for all who call it: one that is large, or that takes addresses."""
     return numba.njit(**_PART, forceinline=False)(function)  # else it would inherit that of its first caller
 
 
 def allocating(function: Callable[..., Any]) -> Any:
-    """Compile a helper as `outlined` does, for one that makes arrays: references to those are counted."""
+    """Compile a helper as `noinline` does, for one that makes arrays: references to those are counted."""
     return numba.njit(**_PART | {"_nrt": True}, forceinline=False)(function)
 
 
-def seldom(function: Callable[..., Any]) -> Any:
-    """Compile a helper as `outlined` does, for one that is called seldom: its loops stay loops."""
-    return numba.njit(**_PART | _SELDOM, forceinline=False)(function)
+def cold(function: Callable[..., Any]) -> Any:
+    """Compile a helper as `noinline` does, for one that is called seldom: its loops stay loops."""
+    return numba.njit(**_PART | _COLD, forceinline=False)(function)
 
 
-@inner
+@inline
 def larger(a, b):  # type: ignore[no-untyped-def]
     """Return max(a, b), which numba would compile anew for every function that calls it."""
     return b if b > a else a
 
 
-@inner
+@inline
 def smaller(a, b):  # type: ignore[no-untyped-def]
     """Return min(a, b), as `larger`."""
     return b if b < a else a

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..compiling.jit import jit, outlined
+from ..compiling.jit import jit, noinline
 
 QUANTIFIED = 0
 BELOW = -1
@@ -25,7 +25,7 @@ _TAIL = -20.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
-@outlined
+@noinline
 def _tail_series(z: float) -> float:
     """Return Phi(z)·(−z)/phi(z) for z far below 0: 1 − 1/z² + 3/z⁴ − … ."""
     inverse = 1.0 / (z * z)
@@ -53,7 +53,7 @@ def log_normal_cdf(z: float) -> float:
     return math.log(0.5 * math.erfc(-z * _SQRT_HALF))
 
 
-@outlined
+@noinline
 def inverse_mills(z: float) -> float:
     """Return phi(z)/Phi(z), the derivative of ln Phi(z)."""
     if z < _TAIL:
@@ -63,7 +63,7 @@ def inverse_mills(z: float) -> float:
     return math.exp(-0.5 * z * z - HALF_LOG_2PI) / (0.5 * math.erfc(-z * _SQRT_HALF))
 
 
-@outlined
+@noinline
 def terms(kind: int, y: float, f: float, s: float, rate: float) -> tuple[float, float, float, float, float, float]:
     """Return one observation's negative log-likelihood, its gradient and its information.
 
@@ -114,7 +114,7 @@ def terms(kind: int, y: float, f: float, s: float, rate: float) -> tuple[float, 
     )
 
 
-@outlined
+@noinline
 def _scores(p: float, log_p: float, by_f: float, by_s: float) -> tuple[float, float, float, float, float, float]:
     """Return the terms of an outcome of probability p, from dp/df and dp/d ln s, both over p."""
     if not p > 0.0:  # the prediction leaves no chance at all; its slope is lost too
@@ -122,7 +122,7 @@ def _scores(p: float, log_p: float, by_f: float, by_s: float) -> tuple[float, fl
     return -log_p, -by_f, -by_s, by_f * by_f, by_f * by_s, by_s * by_s
 
 
-@outlined
+@noinline
 def _not_detected(f: float, s: float, rate: float) -> tuple[float, float, float, float, float, float]:
     """Terms of no well showing a signal: exp(-copies), over the levels that the residual error allows."""
     # About the mode of the integrand: far above the limit of detection only the lowest levels go undetected.
@@ -148,7 +148,7 @@ def _not_detected(f: float, s: float, rate: float) -> tuple[float, float, float,
     return _scores(p, top + math.log(p * 9.0 * width) - HALF_LOG_2PI, by_f / p, by_s / p)
 
 
-@outlined
+@noinline
 def _detected_below(y: float, f: float, s: float, rate: float) -> tuple[float, float, float, float, float, float]:
     """Terms of a signal below the limit y: each level below it, weighted by the chance of a hit."""
     z = (y - f) / s

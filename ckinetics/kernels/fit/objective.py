@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiling.jit import allocating, call_curve, inner, outlined
+from ..compiling.jit import allocating, call_curve, inline, noinline
 from ..residual_forms import CONSTANT, PROPORTIONAL, TINY, counting, deviation
 from .likelihood import DETECTED_BELOW, HALF_LOG_2PI, NOT_DETECTED, QUANTIFIED, terms
 from .optimise import natural_slope, to_natural
@@ -92,7 +92,7 @@ def work_space(scale, errors, data, n_curve):
     )
 
 
-@outlined
+@noinline
 def predict(curve, more, scale, errors, data, patient, u, work, n_curve):
     """Fill out, level and grad with the curves of a patient; return whether they could be computed."""
     for k in range(n_curve):
@@ -112,7 +112,7 @@ def predict(curve, more, scale, errors, data, patient, u, work, n_curve):
     return True
 
 
-@outlined
+@noinline
 def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, upper):
     """Set parameters of residual errors in u to their best values at the curves in `work`.
 
@@ -157,7 +157,7 @@ def settle_errors(scale, errors, data, patient, u, work, n, roughly, lower, uppe
                 u[place] = min(max(size, lower[place]), upper[place])
 
 
-@inner
+@inline
 def add_rows(rows, weighted, sums, count, gradient, information):
     """Add to gradient and information the products of the first rows with their weighted selves, and with their slope.
 
@@ -183,7 +183,7 @@ def add_rows(rows, weighted, sums, count, gradient, information):
             information[k, j] += sums[k, j // BLOCK, j % BLOCK]
 
 
-@outlined
+@noinline
 def objective(
     curve, more, scale, errors, data, patient, u, work, n_curve, settle, lower, upper, gradient, information
 ):  # fmt: skip
@@ -278,7 +278,7 @@ def objective(
     return total if np.isfinite(total) else np.inf
 
 
-@outlined
+@noinline
 def start_errors(curve, more, scale, errors, data, patient, u, work, n_curve):
     """Set parameters of residual errors in u to what the residuals at u say; see `settle_errors`."""
     if predict(curve, more, scale, errors, data, patient, u, work, n_curve):
@@ -286,7 +286,7 @@ def start_errors(curve, more, scale, errors, data, patient, u, work, n_curve):
         settle_errors(scale, errors, data, patient, u, work, n, True, scale[LOWER], scale[UPPER])
 
 
-@outlined
+@noinline
 def residual_rows(scale, errors, data, patient, u, work, n_curve, index, rows, right):
     """Fill residuals and their derivatives by the parameters in `index`, from the curves in `work`; both over the SD.
 

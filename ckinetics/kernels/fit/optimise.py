@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..compiling.jit import allocating, outlined
+from ..compiling.jit import allocating, noinline
 
 NONE = 0
 LOG = 1
@@ -15,7 +15,7 @@ LOGIT = 2
 MAX_STEP = 2.0
 
 
-@outlined
+@noinline
 def to_natural(u: float, transform: int, low: float, high: float) -> float:
     """Return a parameter's value from its value on the estimation scale."""
     if transform == LOG:
@@ -25,7 +25,7 @@ def to_natural(u: float, transform: int, low: float, high: float) -> float:
     return u
 
 
-@outlined
+@noinline
 def to_estimation(x: float, transform: int, low: float, high: float) -> float:
     """Return a parameter's value on the estimation scale."""
     if transform == LOG:
@@ -35,7 +35,7 @@ def to_estimation(x: float, transform: int, low: float, high: float) -> float:
     return x
 
 
-@outlined
+@noinline
 def natural_slope(x: float, transform: int, low: float, high: float) -> float:
     """Return d(natural)/d(estimation scale) at the natural value `x`."""
     if transform == LOG:
@@ -45,7 +45,7 @@ def natural_slope(x: float, transform: int, low: float, high: float) -> float:
     return 1.0
 
 
-@outlined
+@noinline
 def solve_positive_definite(a: np.ndarray, b: np.ndarray, n: int) -> bool:
     """Solve a·x = b for the first n rows by Cholesky, in place: `b` becomes x; False when that fails.
 
@@ -124,7 +124,7 @@ def solve_least_squares(a: np.ndarray, b: np.ndarray, n: int) -> bool:
     return True
 
 
-@outlined
+@noinline
 def damped_step(
     gradient: np.ndarray,
     information: np.ndarray,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiling.jit import allocating, jit, outlined
+from ..compiling.jit import allocating, jit, noinline
 from .objective import LOWER, N_SAMPLES, UPPER, work_space
 from .search import minimise, refine_switch
 
@@ -12,7 +12,7 @@ from .search import minimise, refine_switch
 CLOSE = 1e-3
 
 
-@outlined
+@noinline
 def _held_at(task, u, j, value, lower, upper, switches, max_steps, tolerance):
     """Fit all parameters but j from u, in place, with j held; return −log-likelihood."""
     u[j] = value

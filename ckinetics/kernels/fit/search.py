@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiling.jit import allocating, jit, outlined
+from ..compiling.jit import allocating, jit, noinline
 from .objective import (
     HIGH,
     LOW,
@@ -44,7 +44,7 @@ ROUGH = 1e-4
 LONGER = 10
 
 
-@outlined
+@noinline
 def evaluate(task, u, settle, lower, upper, gradient, information):
     """Return the objective of a task at u."""
     curve, more, scale, errors, data, patient, work, n_curve = task
@@ -53,7 +53,7 @@ def evaluate(task, u, settle, lower, upper, gradient, information):
     )
 
 
-@outlined
+@noinline
 def natural_size(transform, x):
     """Return the unit in which a coordinate's steps are judged: without a transform it has its natural size."""
     return abs(x) if transform == NONE and x != 0.0 else 1.0
@@ -110,7 +110,7 @@ def minimise(task, u, lower, upper, max_steps, tolerance):
     return value, decrement if moves else 0.0, steps
 
 
-@outlined
+@noinline
 def between_samples(task, x):
     """Return the ends of the span between sample times that holds x."""
     data, patient = task[4], task[5]
@@ -204,7 +204,7 @@ def curvature(task, u, margin, hessian):
             hessian[k, j] = (up[j] - down[j]) / (2.0 * width)
 
 
-@outlined
+@noinline
 def margins(task, u, lower, upper, switches, margin, kinks):
     """Fill how far each coordinate is from a bound or, of a switch, a sample; and the samples switches stand on."""
     scale, data, patient = task[2], task[4], task[5]

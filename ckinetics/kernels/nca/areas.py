@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
-from ..compiling.jit import inner
+from ..compiling.jit import inline
 from . import codes
 
 
-@inner
+@inline
 def is_log(method, c1, c2, after_tmax):
     """Whether the log rule holds between two levels; ties and zeros are linear."""
     if method == codes.LINEAR or c1 <= 0.0 or c2 <= 0.0 or c1 == c2:
@@ -24,7 +24,7 @@ def is_log(method, c1, c2, after_tmax):
     return True
 
 
-@inner
+@inline
 def log_ratio(work, i):
     """Return ln of the levels' ratio over a segment; log1p keeps digits where the difference of logs loses them."""
     difference = work[codes.Y, i + 1] - work[codes.Y, i]
@@ -33,7 +33,7 @@ def log_ratio(work, i):
     return difference
 
 
-@inner
+@inline
 def log_moment(t1, c1, c2, width, ratio, area):
     """Area under t·c of a log segment whose area is known; its closed form cancels for small ratios."""
     if abs(ratio) >= 0.3:
@@ -45,7 +45,7 @@ def log_moment(t1, c1, c2, width, ratio, area):
     return t1 * area + width * width * c1 * share
 
 
-@inner
+@inline
 def total_areas(method, work, top, first, last):
     """Area and moment from place `first` to place `last`; keeps the area of each segment for intervals."""
     area, moment = 0.0, 0.0
@@ -64,7 +64,7 @@ def total_areas(method, work, top, first, last):
     return area, moment
 
 
-@inner
+@inline
 def ties_in_log(method, work, top, last):
     """Whether two positive levels after Tmax tie where the linear-log method would take a logarithm of their ratio."""
     if method != codes.LINEAR_LOG or top < 0:
@@ -75,7 +75,7 @@ def ties_in_log(method, work, top, last):
     return tied
 
 
-@inner
+@inline
 def part_of_segment(method, work, i, low, high, after_tmax):
     """Area of a segment between two times inside it."""
     t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -86,7 +86,7 @@ def part_of_segment(method, work, i, low, high, after_tmax):
     return (high - low) * (c1 + (c2 - c1) / width * (low + high - 2.0 * t1) / 2.0)
 
 
-@inner
+@inline
 def between(method, work, n, top, start, end):
     """Area from `start` to `end` inside the cleaned samples, interpolating by the method.
 
@@ -107,13 +107,13 @@ def between(method, work, n, top, start, end):
     return total, observed
 
 
-@inner
+@inline
 def ieee_log_area(width, c1, c2):
     """Log trapezoid as plain arithmetic has it: 0 where one end is zero, NaN where both are or where they tie."""
     return width * (c2 - c1) / math.log(c2 / c1)
 
 
-@inner
+@inline
 def level_at(method, work, i, after_tmax, time):
     """Level inside a segment, by the segment's rule."""
     t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -123,7 +123,7 @@ def level_at(method, work, i, after_tmax, time):
     return c1 + share * (c2 - c1)
 
 
-@inner
+@inline
 def pknca_segment(method, t1, c1, t2, c2, after_tmax):
     """Area between two samples or interpolated levels; NaN where linear-log meets a tie, as in PKNCA 0.12.1."""
     if method == codes.LINEAR_LOG and after_tmax and c1 > 0.0 and c1 == c2:
@@ -133,7 +133,7 @@ def pknca_segment(method, t1, c1, t2, c2, after_tmax):
     return (t2 - t1) * (c1 + c2) / 2.0
 
 
-@inner
+@inline
 def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_reason, start, end):
     """Area over one interval as PKNCA 0.12.1 has it; returns as `interval_area`.
 
@@ -187,7 +187,7 @@ def interval_by_points(rules, work, n, top, last, lambda_z, intercept, slope_rea
     return area + beyond, math.nan, beyond, codes.COMPUTED
 
 
-@inner
+@inline
 def interval_area(rules, work, n, top, last, lambda_z, intercept, slope_reason, start, end):
     """Area over one interval of a cleaned profile; return (value, observed, extrapolated, reason).
 

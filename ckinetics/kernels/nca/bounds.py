@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..compiling.jit import inner
+from ..compiling.jit import inline
 from . import codes
 from .samples import state_at
 
 
-@inner
+@inline
 def give_reason(out, why, first, last, reason):
     """Leave the columns from `first` to `last` without value, for a reason."""
     # Two loops: each becomes a few wide stores.
@@ -19,7 +19,7 @@ def give_reason(out, why, first, last, reason):
         why[column] = reason
 
 
-@inner
+@inline
 def all_below(rules, work, n, low_limit, intervals, out, why, areas, area_why):
     """Fill in a profile without any level that counts."""
     give_reason(out, why, 0, codes.BASELINE - 1, codes.ALL_BLQ)
@@ -49,7 +49,7 @@ def all_below(rules, work, n, low_limit, intervals, out, why, areas, area_why):
         out[column], why[column] = 0.0, codes.COMPUTED
 
 
-@inner
+@inline
 def hide_above(rules, work, n, n_at, top_limit, measured, out, why):
     """Replace by reasons what samples above ULOQ leave unknown, and give bounds; return the uncertain range of time.
 
@@ -97,7 +97,7 @@ def hide_above(rules, work, n, n_at, top_limit, measured, out, why):
     return before, after
 
 
-@inner
+@inline
 def smallest_level(work, n, n_at, out, why):
     """Smallest level of the cleaned profile; unknown where a sample above ULOQ may be it."""
     smallest, bound = math.inf, math.inf
@@ -115,7 +115,7 @@ def smallest_level(work, n, n_at, out, why):
         out[codes.CMIN] = smallest
 
 
-@inner
+@inline
 def imputes(work, n):
     """Whether a BLQ sample was given a positive level."""
     found = False
@@ -124,7 +124,7 @@ def imputes(work, n):
     return found
 
 
-@inner
+@inline
 def flags_of(rules, work, n, seen, second, chosen, open_end, out, facts):
     """Return the bits of what a profile cannot say and of the limits that its values miss."""
     flags = 0

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
-from ..compiling.jit import inner
+from ..compiling.jit import inline
 from . import codes
 from .areas import is_log, log_ratio
 
 
-@inner
+@inline
 def errors_at(work, i):
     """Standard errors of ln level from the wells and from the plate; 0 where unknown or for a BLQ sample."""
     if work[codes.AT_STATE, i] == codes.BLQ:
@@ -21,7 +21,7 @@ def errors_at(work, i):
     return 0.0 if math.isnan(well) else well, 0.0 if math.isnan(plate) else plate
 
 
-@inner
+@inline
 def turn(rules, work, i, j):
     """How far ln level must move between two samples to count: the fold, and so many standard errors."""
     if rules.peak_errors == 0.0:
@@ -36,7 +36,7 @@ def turn(rules, work, i, j):
     return max(rules.peak_log_fold, rules.peak_errors * math.sqrt(variance))
 
 
-@inner
+@inline
 def turning_points(rules, work, n):
     """Return the places of the first peak, the trough after it, the second peak (-1 where none), and the first rise.
 
@@ -82,7 +82,7 @@ def turning_points(rules, work, n):
     return peak, trough, second, dip
 
 
-@inner
+@inline
 def line_through(work, first, last, until):
     """Ordinary line of ln level over the quantified samples `first` to `last`, none after `until`.
 
@@ -106,7 +106,7 @@ def line_through(work, first, last, until):
     return count, slope, mean_y - slope * mean_t, low, high
 
 
-@inner
+@inline
 def expansion(work, dip, peak, out, why):
     """Rate of expansion and doubling time, from the first quantified sample (or the dip) to the first peak."""
     count, slope, _, low, high = line_through(work, dip, peak, math.inf)
@@ -123,7 +123,7 @@ def expansion(work, dip, peak, out, why):
         why[codes.EXPANSION_LOWER] = why[codes.EXPANSION_UPPER] = reason
 
 
-@inner
+@inline
 def fold(work, seen, dip, cmax, tmax, out, why):
     """Fold expansion over the first quantified level (or the dip), and over the LLOQ of the BLQ sample before it."""
     first = int(seen[codes.FIRST_AT])
@@ -150,7 +150,7 @@ def fold(work, seen, dip, cmax, tmax, out, why):
         why[codes.FOLD_EXPANSION_LOWER] = codes.NO_BOUND
 
 
-@inner
+@inline
 def contraction(rules, work, n, peak, trough, second, out, why):
     """Half-life of the early contraction: from the first peak over a fixed number of days, at most to the trough."""
     last = trough if second >= 0 else n - 1
@@ -171,7 +171,7 @@ def contraction(rules, work, n, peak, trough, second, out, why):
         out[codes.CONTRACTION_HALF_LIFE] = -math.log(2.0) / slope
 
 
-@inner
+@inline
 def second_expansion(work, trough, second, out, why):
     """Level and time of the trough and of the second peak."""
     for column in (codes.TROUGH, codes.TROUGH_TIME, codes.SECOND_PEAK, codes.SECOND_PEAK_TIME):
@@ -190,7 +190,7 @@ def second_expansion(work, trough, second, out, why):
         why[codes.SECOND_PEAK] = codes.ABOVE_ULOQ
 
 
-@inner
+@inline
 def persistence(rules, work, n_at, seen, out, why):
     """Last quantifiable time and the first BLQ sample after it, between which the cells were lost."""
     last, lost = int(seen[codes.LAST_AT]), int(seen[codes.LOST_AT])
@@ -216,7 +216,7 @@ def persistence(rules, work, n_at, seen, out, why):
         out[codes.TBQL] = upper
 
 
-@inner
+@inline
 def rises_to(work, i):
     """Whether a sample lies above the one before; one above an unknown ULOQ counts as above any with a number."""
     if work[codes.AT_STATE, i] == codes.BLQ:
@@ -228,7 +228,7 @@ def rises_to(work, i):
     return work[codes.AT_LEVEL, i] > work[codes.AT_LEVEL, i - 1]
 
 
-@inner
+@inline
 def first_rise(work, n_at, gap, anchored, anchor_level, seen, out, why):
     """Times of the first level and of the sample before the first rise, BLQ as zero.
 
@@ -252,7 +252,7 @@ def first_rise(work, n_at, gap, anchored, anchor_level, seen, out, why):
         why[codes.TLAG] = codes.COMPUTED
 
 
-@inner
+@inline
 def crossing(method, work, i, after_tmax, level):
     """Time in a segment at which the level is crossed, by the rule of the segment."""
     t1, c1, c2 = work[codes.T, i], work[codes.C, i], work[codes.C, i + 1]
@@ -262,7 +262,7 @@ def crossing(method, work, i, after_tmax, level):
     return t1 + width * (level - c1) / (c2 - c1)
 
 
-@inner
+@inline
 def above_threshold(rules, work, n, top, n_above, out, why):
     """Time at which the threshold is reached and time spent above it; return whether it ends above."""
     level = rules.threshold

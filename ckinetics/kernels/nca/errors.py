@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ..compiling.jit import inner, jit
+from ..compiling.jit import inline, jit
 from ..random import normals, uniforms
 from . import codes
 from .profiles import analyse
@@ -23,7 +23,7 @@ _STEP = 1e-4
 _LEVEL, _LOG, _STATE, _WELL, _PLATE, _SHARED = range(6)
 
 
-@inner
+@inline
 def save_samples(work, n_at, kept):
     """Save levels, states and errors; return (whether there are quantified levels, all with an error; mean error)."""
     known, count, total = True, 0, 0.0
@@ -40,7 +40,7 @@ def save_samples(work, n_at, kept):
     return known and count > 0, total / count if count > 0 else math.nan
 
 
-@inner
+@inline
 def restore(work, n_at, kept):
     """Give the samples their levels and states again."""
     for i in range(n_at):
@@ -48,7 +48,7 @@ def restore(work, n_at, kept):
         work[codes.AT_STATE, i] = kept[_STATE, i]
 
 
-@inner
+@inline
 def place_of_peak(work, n_at, tmax):
     """Place of the sample at Tmax, -1 where there is none."""
     found = -1
@@ -58,7 +58,7 @@ def place_of_peak(work, n_at, tmax):
     return found
 
 
-@inner
+@inline
 def take(out, areas, peak_level, estimates):
     """Copy the estimates from an analysis."""
     estimates[0] = peak_level
@@ -68,14 +68,14 @@ def take(out, areas, peak_level, estimates):
         estimates[N_ESTIMATES + k] = areas[k, 0]
 
 
-@inner
+@inline
 def shift(work, i, step, kept):
     """Move one level by a step of its logarithm."""
     work[codes.AT_LOG, i] = kept[_LOG, i] + step
     work[codes.AT_LEVEL, i] = math.exp(kept[_LOG, i] + step)
 
 
-@inner
+@inline
 def delta_errors(n_at, kept, size, runs, gradient, errors):
     """Standard errors by the delta method; `runs` 2 i and 2 i + 1 are the estimates with sample i moved down and up.
 
@@ -105,7 +105,7 @@ def delta_errors(n_at, kept, size, runs, gradient, errors):
         errors[k] = math.sqrt(variance)
 
 
-@inner
+@inline
 def redraw(samples, p, work, n_at, kept, typical, stream, draw, seed):
     """Draw every level anew: a quantified one about itself, a BLQ one from below its limit, then measured.
 
@@ -137,7 +137,7 @@ def redraw(samples, p, work, n_at, kept, typical, stream, draw, seed):
             work[codes.AT_STATE, i], work[codes.AT_LEVEL, i], work[codes.AT_LOG, i] = codes.QUANTIFIED, level, log
 
 
-@inner
+@inline
 def blq_range(samples, p, i, lloq):
     """Bounds of a BLQ sample's true level, by its status; the upper one is NaN where nothing is known."""
     status = samples.status[p, i]
@@ -150,7 +150,7 @@ def blq_range(samples, p, i, lloq):
     return (lod, lloq) if status == 1 else (0.0, lloq)
 
 
-@inner
+@inline
 def summarise(draws, count, estimate, low_z, high_z, result):
     """Standard deviation and bias-corrected percentile interval (Efron 1981) of sorted draws; NaN go last."""
     mean, square = 0.0, 0.0
@@ -171,7 +171,7 @@ def summarise(draws, count, estimate, low_z, high_z, result):
         result[1 + side] = draws[lower] + (place - lower) * (draws[lower + 1] - draws[lower])
 
 
-@inner
+@inline
 def normal_quantile(p):
     """Quantile of the standard normal distribution, by Newton's method from a first guess."""
     z = 0.0

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-from ..compiling.jit import inner
+from ..compiling.jit import inline
 from . import codes
 
 
-@inner
+@inline
 def adjusted(r_squared, count):
     """Adjusted R² of a line through `count` points; NaN for two."""
     return 1.0 - (1.0 - r_squared) * (count - 1) / (count - 2) if count > 2 else math.nan
 
 
-@inner
+@inline
 def terminal_line(rules, work, n, top, chosen):
     """Fit the terminal line by the best adjusted R²; return (reason, first place, rate, intercept, count, R²).
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..compiling.jit import inner, jit
+from ..compiling.jit import inline, jit
 from . import codes
 from .areas import interval_area, interval_by_points, ties_in_log, total_areas
 from .bounds import all_below, flags_of, give_reason, hide_above, smallest_level
@@ -28,7 +28,7 @@ from .lines import adjusted, terminal_line
 from .samples import clean, ends_of, gather, scratch, state_at, survey
 
 
-@inner
+@inline
 def baseline_of(rules, work, before, out, why):
     """Baseline from the samples before the window: the last one, or the mean of all."""
     if before == 0:
@@ -47,7 +47,7 @@ def baseline_of(rules, work, before, out, why):
         out[codes.BASELINE] = total / used
 
 
-@inner
+@inline
 def anchor_of(rules, work, before, positive, out, why):
     """Return (anchored, level, reason why not) for a profile without a sample at its start."""
     first = work[codes.AT_TIME, 0]
@@ -70,7 +70,7 @@ def anchor_of(rules, work, before, positive, out, why):
     return first <= rules.anchor_gap, level, codes.STARTS_LATE
 
 
-@inner
+@inline
 def line_parameters(work, n, line, measured, chosen, out, why, used):
     """Write the terminal line's parameters; mark the samples it went through."""
     _, first, rate, intercept, count, r2 = line
@@ -92,7 +92,7 @@ def line_parameters(work, n, line, measured, chosen, out, why, used):
         out[codes.CLAST_PRED] = math.exp(intercept - rate * work[codes.T, measured])
 
 
-@inner
+@inline
 def area_to_infinity(clast, t_last, area, moment, out, auc, pct, aumc, mrt):
     """Write an area, a share, a moment and a mean time to infinity into the columns named."""
     rate = out[codes.LAMBDA_Z]
@@ -103,7 +103,7 @@ def area_to_infinity(clast, t_last, area, moment, out, auc, pct, aumc, mrt):
     out[mrt] = out[aumc] / out[auc]
 
 
-@inner
+@inline
 def whole_areas(work, n, last, area, moment, out, why):
     """Areas, moments and mean times of the whole window."""
     out[codes.AUC_LAST] = out[codes.AUC_LAST_LOWER] = area
@@ -148,7 +148,7 @@ def whole_areas(work, n, last, area, moment, out, why):
     out[codes.HALF_LIFE_EFFECTIVE] = math.log(2.0) * out[codes.MRT_INF_OBS]
 
 
-@inner
+@inline
 def copy_usable(work, other, n_at):
     """Give a second scratch the same usable samples (a slice of an array would take seconds to compile)."""
     for row in range(codes.FIRST_CLEAN_ROW):
@@ -156,7 +156,7 @@ def copy_usable(work, other, n_at):
             other[row, i] = work[row, i]
 
 
-@inner
+@inline
 def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     """Terminal line of an interval's own samples, as PKNCA takes it; return (reason, rate, intercept)."""
     m, top, _ = clean(rules, work, n_at, start, end, anchored, level, ends_of(rules, work, n_at, start, end))
@@ -166,7 +166,7 @@ def own_line(rules, work, n_at, start, end, anchored, level, chosen):
     return reason, rate, intercept
 
 
-@inner
+@inline
 def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above, intervals, out, why, areas, area_why):
     """Areas over all intervals; `above` is the range of time that samples above ULOQ make uncertain."""
     own = rules.tail == codes.TAIL_OWN_OBS or rules.tail == codes.TAIL_OWN_PRED
@@ -194,7 +194,7 @@ def interval_areas(rules, work, other, n_at, n, top, last, anchor, chosen, above
             areas[k, 3] = 100.0 * beyond / value
 
 
-@inner
+@inline
 def cells(rules, work, n_at, seen, cmax, tmax, out, why, facts):
     """What is special to cells; return the place of the second peak, -1 where there is none."""
     peak, trough, second, dip = turning_points(rules, work, n_at)
@@ -212,7 +212,7 @@ def cells(rules, work, n_at, seen, cmax, tmax, out, why, facts):
     return second
 
 
-@inner
+@inline
 def terminal_phase(rules, work, n, n_at, n_above, top, out, why, used):
     """Terminal line and the last level; return (whether it was chosen by hand, place of the last measured level)."""
     chosen, stop = False, top - 1 if rules.tmax_in_line and n_above == 0 else top
@@ -243,7 +243,7 @@ def terminal_phase(rules, work, n, n_at, n_above, top, out, why, used):
     return chosen, measured
 
 
-@inner
+@inline
 def analyse(gathered, length, rules, intervals, work, other, seen, out, why, areas, area_why, used, facts):
     """Compute all parameters of one profile that was gathered from a window of this length; return its flags.
 

@@ -6,17 +6,17 @@ import math
 
 import numpy as np
 
-from ..compiling.jit import inner, jit
+from ..compiling.jit import inline, jit
 from . import codes
 
 
-@inner
+@inline
 def entry(table, p, i):
     """Return an entry of a table, or its only one where a variable has no values."""
     return table[p if table.shape[0] > 1 else 0, i if table.shape[1] > 1 else 0]
 
 
-@inner
+@inline
 def row_and_step(table, p):
     """Return the row of a profile and the step from one sample to the next; 0 and 0 for a table of one place."""
     return p if table.shape[0] > 1 else 0, 1 if table.shape[1] > 1 else 0
@@ -58,7 +58,7 @@ def first_fault(samples):
     return 0, 0, 0
 
 
-@inner
+@inline
 def gather(samples, p, start, end, with_errors, work):
     """Take the usable samples of a window into the profile; return (count, before, positive before, gap).
 
@@ -116,7 +116,7 @@ def gather(samples, p, start, end, with_errors, work):
     return n, before, positive, gap
 
 
-@inner
+@inline
 def survey(work, n_at, facts, seen):
     """Count the samples and look where the levels begin and end: fill `facts` and `seen`."""
     blq, above = 0, 0
@@ -150,21 +150,21 @@ def survey(work, n_at, facts, seen):
     seen[codes.EMBEDDED], seen[codes.UNKNOWN_LLOQ] = embedded, unknown
 
 
-@inner
+@inline
 def put(work, place, t, level, log, source, own, mark):
     """Write one sample of the cleaned profile."""
     work[codes.T, place], work[codes.C, place], work[codes.Y, place] = t, level, log
     work[codes.SOURCE, place], work[codes.OWN, place], work[codes.MARK, place] = source, own, mark
 
 
-@inner
+@inline
 def state_at(work, i):
     """State of the usable sample that a cleaned one came from; -1 for an anchor."""
     source = int(work[codes.SOURCE, i])
     return int(work[codes.AT_STATE, source]) if source >= 0 else -1
 
 
-@inner
+@inline
 def ends_of(rules, work, n_at, start, end):
     """Return the times in [start, end] of the first and last sample that is not BLQ, and of the largest level."""
     first, last, peak, tmax = math.inf, -math.inf, 0.0, math.inf
@@ -179,7 +179,7 @@ def ends_of(rules, work, n_at, start, end):
     return first, last, tmax
 
 
-@inner
+@inline
 def clean(rules, work, n_at, start, end, anchored, anchor_level, ends):
     """Fill the cleaned profile from the usable samples in [start, end], BLQ by rule.
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..compiling.jit import inner, jit
+from ..compiling.jit import inline, jit
 from . import codes
 from .cells import line_through
 from .samples import gather, scratch
@@ -30,7 +30,7 @@ N_OUT = 9
 _STEPS = 60
 
 
-@inner
+@inline
 def log_normal_tail(z):
     """Return ln Φ(z) and its derivative φ(z)/Φ(z), also far below zero."""
     if z > -8.0:
@@ -44,7 +44,7 @@ def log_normal_tail(z):
     return -0.5 * z * z - 0.5 * math.log(2.0 * math.pi) - math.log(inverse), inverse
 
 
-@inner
+@inline
 def log_likelihood(work, first, last, centre, scale, a, b, theta):
     """Log-likelihood of the samples marked as points or censored, at a line in Olsen's parameters."""
     total = 0.0
@@ -60,7 +60,7 @@ def log_likelihood(work, first, last, centre, scale, a, b, theta):
     return total
 
 
-@inner
+@inline
 def solve3(h00, h01, h02, h11, h12, h22, g0, g1, g2):
     """Solve a symmetric positive definite system of three by Cholesky; NaN where it is not."""
     l00 = math.sqrt(h00)
@@ -76,7 +76,7 @@ def solve3(h00, h01, h02, h11, h12, h22, g0, g1, g2):
     return (y0 - l10 * x1 - l20 * x2) / l00, x1, x2
 
 
-@inner
+@inline
 def censored_line(work, first, last):
     """Fit a line to the samples whose OWN is 1 (quantified) or 2 (below AT_LOG); others are passed over.
 
@@ -163,7 +163,7 @@ def censored_line(work, first, last):
     return codes.NOT_CONVERGED, math.nan, math.nan, math.nan, math.nan
 
 
-@inner
+@inline
 def mark_tail(work, n_at, since, chosen):
     """Mark the samples of the terminal line from `since` on; return (points, censored)."""
     points, censored = 0, 0
@@ -181,7 +181,7 @@ def mark_tail(work, n_at, since, chosen):
     return points, censored
 
 
-@inner
+@inline
 def mark_rise(work, n_at, since, until):
     """Mark the samples of the expansion up to the first peak; return (points, censored, last place)."""
     points, censored, last = 0, 0, -1
@@ -202,7 +202,7 @@ def mark_rise(work, n_at, since, until):
     return points, censored, last
 
 
-@inner
+@inline
 def first_point(work, last):
     """Place of the first sample marked as a point."""
     first = last
@@ -212,7 +212,7 @@ def first_point(work, last):
     return first
 
 
-@inner
+@inline
 def tail_line(rules, work, n_at, lower, tmax, out, why):
     """Terminal line from the first sample of lambda_z, or where there is no lambda_z from the one after Tmax."""
     since, chosen, above = lower, False, -math.inf
@@ -236,7 +236,7 @@ def tail_line(rules, work, n_at, lower, tmax, out, why):
         why[column] = reason
 
 
-@inner
+@inline
 def rise_line(work, n_at, rise_time, peak_time, out, why):
     """Line of the expansion; the ordinary one where no BLQ sample lies before it."""
     points, censored, last = mark_rise(work, n_at, rise_time, peak_time)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..compiling.jit import behind, floats_at, inner, larger, outlined, smaller, wholes_at
+from ..compiling.jit import behind, floats_at, inline, larger, noinline, smaller, wholes_at
 from . import rodas5p_lanes as method
 from .lanes import HIGHEST, LANES, absolute, any_of, choose, exponential, lanes_at, logarithm
 from .layout import (
@@ -59,7 +59,7 @@ _begin, _step, _dense = method.begin, method.step, method.dense
 _NEXT, _BEFORE, _TIME, _DONE, _STEPS, KEPT_FIRST = range(6)
 
 
-@outlined
+@noinline
 def _keep(states, kept, following, before, t, m, taken, numbers, logs, stride):
     """Keep a patient until everybody enters the phase that follows: its states and logs stand `stride` apart."""
     n = len(states)
@@ -69,7 +69,7 @@ def _keep(states, kept, following, before, t, m, taken, numbers, logs, stride):
         kept[KEPT_FIRST + n + i] = logs[i * stride]
 
 
-@outlined
+@noinline
 def _enter(states, phase, lane, count, times, theta, out, kept, more, rtol, w, v, flat, z, single):
     """Start a patient's phase in a lane, or keep it for a later one; return a code and the first step."""
     n = len(states)
@@ -124,7 +124,7 @@ def _enter(states, phase, lane, count, times, theta, out, kept, more, rtol, w, v
     return SOLVED, first_step(states, w, v, z, rtol, stop - t, t)
 
 
-@outlined
+@noinline
 def _record(states, lane, m, t, share, w, v, flat, z, more, out):
     """Fill the outputs of a sample after a share of the step of one lane; of a share of 1, at its end."""
     n = len(states)
@@ -142,7 +142,7 @@ def _record(states, lane, m, t, share, w, v, flat, z, more, out):
     record(states, None, w, v, t, z + SAMPLE * n, more, out, out, m)
 
 
-@outlined
+@noinline
 def _accept(states, lane, v, flat, z):
     """Take the new states of a lane; go to the logarithm of one that has risen from 0. Return False below all logs."""
     n = len(states)
@@ -161,7 +161,7 @@ def _accept(states, lane, v, flat, z):
     return regular
 
 
-@inner
+@inline
 def _judge(states, w, v, z, rtol, single):
     """Fill ERROR with the largest error of a step over what is tolerated, and GROWTH with what to do about it.
 
@@ -217,7 +217,7 @@ def lane_solver(n_states: int) -> Callable[..., int]:
     return solve_side_by_side
 
 
-@inner
+@inline
 def _solve(states, last, times, theta, out, more):
     v, flat, first = wholes_at(more[V]), floats_at(more[LANE_W]), more[PATIENT]
     counts, steps, codes = wholes_at(more[COUNTS]), wholes_at(more[TAKEN]), wholes_at(more[CODES])
@@ -239,7 +239,7 @@ def _solve(states, last, times, theta, out, more):
         _solve_phase(states, phase, first, last, times, theta, out, more)
 
 
-@inner
+@inline
 def _solve_phase(states, phase, first, last, times, theta, out, more):
     w, v = floats_at(more[W]), wholes_at(more[V])
     wide, flat = lanes_at(more[LANE_W]), floats_at(more[LANE_W])

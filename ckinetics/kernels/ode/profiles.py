@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiling.jit import call, floats_at, inner, larger, outlined, seldom, smaller, wholes_at
+from ..compiling.jit import call, cold, floats_at, inline, larger, noinline, smaller, wholes_at
 from . import rodas5p, tsit5
 from .layout import (
     DERIVATIVES,
@@ -60,7 +60,7 @@ _dense_stiff, _interpolate_stiff = rodas5p.dense, rodas5p.interpolate
 _begin, _go_on, _step, _interpolate = tsit5.begin, tsit5.go_on, tsit5.step, tsit5.interpolate
 
 
-@outlined
+@noinline
 def start(states, free, w, v, theta, more, z):
     """Fill parameters, states and ends of phases; return a code."""
     n, m = len(states), v[N_PARAMETERS]
@@ -95,7 +95,7 @@ def start(states, free, w, v, theta, more, z):
     return SOLVED
 
 
-@seldom
+@cold
 def go_to_phase(states, free, w, v, phase, moved_by, t, z, spare):
     """Go to `phase`: states that it gives a new value, and what a later switch changes. Return a code.
 
@@ -145,7 +145,7 @@ def go_to_phase(states, free, w, v, phase, moved_by, t, z, spare):
     return SOLVED
 
 
-@seldom
+@cold
 def add_dose(states, free, w, v, z, i, amount):
     """Add an amount to a state."""
     n = len(states)
@@ -156,7 +156,7 @@ def add_dose(states, free, w, v, z, i, amount):
     set_state(states, free, w, v, z, i, old + amount)
 
 
-@seldom
+@cold
 def take_events(states, free, w, v, more, event, t, z):
     """Give every dose and change of an input up to a time, from this event on; return the next event."""
     first = more[PATIENT] * more[N_EVENTS]
@@ -172,7 +172,7 @@ def take_events(states, free, w, v, more, event, t, z):
     return event
 
 
-@seldom
+@cold
 def leave_logarithms(states, free, w, v, z, short):
     """Take states that rise out of next to nothing as they are; return whether there are any.
 
@@ -192,7 +192,7 @@ def leave_logarithms(states, free, w, v, z, short):
     return found
 
 
-@seldom
+@cold
 def first_step(states, w, v, z, rtol, span, t):
     """Return a first step on which no state changes by more than the tolerance allows a method of order 5.
 
@@ -209,7 +209,7 @@ def first_step(states, w, v, z, rtol, span, t):
     return larger(larger(0.5 * rtol**0.2 / fastest, SHORTEST_FIRST * span), SHORTEST * t)
 
 
-@outlined
+@noinline
 def _error(states, w, v, z, new, wrong, rtol, short):
     """Return the largest error of a step over what is tolerated; inf where a positive state would fall below 0.
 
@@ -237,7 +237,7 @@ def _error(states, w, v, z, new, wrong, rtol, short):
     return largest
 
 
-@inner
+@inline
 def solve_patient(states, stiff, explicit, free, n_times, times, theta, out, grad, more):
     """Solve one patient at times, which ascend; what is not reached is left as it is. Return a code.
 

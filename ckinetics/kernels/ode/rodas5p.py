@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiling.jit import call, inner, larger, outlined, seldom
+from ..compiling.jit import call, cold, inline, larger, noinline
 from .layout import (
     BY_TIME,
     CURVATURE,
@@ -34,7 +34,7 @@ STAGES = 8
 PIVOT_LOSS = 1e3
 
 
-@inner
+@inline
 def begin(states, free, w, v, phase, t, z, size, slopes_by_time, couple):
     """Fill F, G, D and JAC at z, FT where time stands in the equations, and how the columns' system changes."""
     n = len(states)
@@ -60,7 +60,7 @@ def begin(states, free, w, v, phase, t, z, size, slopes_by_time, couple):
             w[slopes_by_time + i] = w[ft + i]
 
 
-@outlined
+@noinline
 def _couple(states, w, v, z, couple):
     """Fill couple[q] with the derivative by z of (jac times a column, plus the derivative by its parameter)."""
     n, m = len(states), v[N_PARAMETERS]
@@ -87,7 +87,7 @@ def _couple(states, w, v, z, couple):
                 w[couple + (q * n + i) * n + j] = total if abs(total) < STEEPEST else 0.0
 
 
-@seldom
+@cold
 def _columns_by_time(states, w, v, z, out):
     """Fill the columns of out with the derivative by time of their speeds."""
     n = len(states)
@@ -103,7 +103,7 @@ def _columns_by_time(states, w, v, z, out):
             w[out + at + i] = total if abs(total) < STEEPEST else 0.0
 
 
-@seldom
+@cold
 def row_for_pivot(n, w, matrix, stride, k):
     """Return the row of a matrix that is to come up as its row k, which is k itself where its pivot is large enough.
 
@@ -121,7 +121,7 @@ def row_for_pivot(n, w, matrix, stride, k):
     return found
 
 
-@inner
+@inline
 def _invert(states, w, v, per_step):
     """Fill INVERSE with that of I/(gamma*step) - JAC; False where it is singular.
 
@@ -168,7 +168,7 @@ def _invert(states, w, v, per_step):
     return True
 
 
-@inner
+@inline
 def _solve(states, w, at, right):
     """Multiply the numbers at `at` by the inverse, in place; `right` is work space."""
     n = len(states)
@@ -182,7 +182,7 @@ def _solve(states, w, at, right):
         w[at + i] = w[right + i]
 
 
-@inner
+@inline
 def step(states, free, w, v, phase, t, length, z, size, stage, wrong, slopes_by_time, ks, couple):
     """Fill `stage` with z after a step of this length, `wrong` with its error; False where the matrix is singular."""
     n = len(states)
@@ -231,7 +231,7 @@ def step(states, free, w, v, phase, t, length, z, size, stage, wrong, slopes_by_
     return True
 
 
-@outlined
+@noinline
 def dense(w, size, ks, out):
     """Fill three rows at `out` with what `interpolate` needs of a step."""
     for r in range(3):
@@ -242,7 +242,7 @@ def dense(w, size, ks, out):
             w[out + r * size + i] = total
 
 
-@outlined
+@noinline
 def interpolate(w, size, z, new, rows, share, out):
     """Fill `out` with z after a share of the step from z to new."""
     rest = 1.0 - share

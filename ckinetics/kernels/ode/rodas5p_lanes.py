@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiling.jit import call, inner, outlined
+from ..compiling.jit import call, inline, noinline
 from .lanes import LANES, absolute, any_of, choose, exponential, times_plus
 from .layout import BY_TIME, HEAD, LANE_EQUATIONS, LINEAR, LINEARISE, POSITIVE, RATES, TIME_DEPENDENT
 from .rodas5p import PIVOT_LOSS, STAGES, row_for_pivot
@@ -23,7 +23,7 @@ STAGE, WRONG, SAMPLE, BY_TIMES, ROWS, KS, LOGS = 1, 2, 3, 4, 5, 8, 16
 NOW, STAGE_TIME, LENGTH, FAILED, ERROR, ERROR_BEFORE, GROWTH = 0, 1, 2, 3, 4, 5, 6
 
 
-@inner
+@inline
 def _natural(states, w, v, z, logs):
     """Fill Y with the states at z."""
     n = len(states)
@@ -34,7 +34,7 @@ def _natural(states, w, v, z, logs):
             w[i] = choose(w[logs + i], exponential(w[z + i]), w[z + i])
 
 
-@inner
+@inline
 def begin(states, phase, w, v, z, single):
     """Fill F, G, D and JAC at z, and FT where time stands in the equations."""
     n = len(states)
@@ -68,7 +68,7 @@ def begin(states, phase, w, v, z, single):
             w[k] = choose(absolute(w[k]) < STEEPEST, w[k], 0.0)
 
 
-@outlined
+@noinline
 def _change_rows(n, flat, order, k):
     """Let the largest number below a pivot that is too small come up, in each lane alone; note which row it was."""
     inverse = 8 * n + n * n
@@ -81,7 +81,7 @@ def _change_rows(n, flat, order, k):
                 flat[one], flat[other] = flat[other], flat[one]
 
 
-@outlined
+@noinline
 def _change_columns(n, flat, order):
     """Rows that changed places are columns of the inverse."""
     inverse = 8 * n + n * n
@@ -94,7 +94,7 @@ def _change_columns(n, flat, order):
                     flat[one], flat[other] = flat[other], flat[one]
 
 
-@inner
+@inline
 def _invert(states, w, flat, order, single):
     """Fill INVERSE with that of I/(gamma*length) - JAC; FAILED is 1 where it is singular."""
     n = len(states)
@@ -134,7 +134,7 @@ def _invert(states, w, flat, order, single):
         _change_columns(n, flat, order)
 
 
-@inner
+@inline
 def step(states, phase, w, v, flat, order, z, single):
     """Fill `stage` with z after a step of this length, and `wrong` with its error."""
     n = len(states)
@@ -181,7 +181,7 @@ def step(states, phase, w, v, flat, order, z, single):
         w[stage + i] += w[wrong + i]
 
 
-@outlined
+@noinline
 def dense(states, w, z):
     """Fill three rows with what interpolation needs of a step."""
     n = len(states)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiling.jit import call, inner, outlined
+from ..compiling.jit import call, inline, noinline
 from .layout import (
     BY_OUTPUT,
     BY_SAMPLE,
@@ -39,7 +39,7 @@ LOG_OF_ZERO, LOWEST_LOG = -1e300, -650.0
 STEEPEST = 1e200
 
 
-@inner
+@inline
 def natural(states, w, v, z):
     """Fill Y with the states at z."""
     n = len(states)
@@ -47,13 +47,13 @@ def natural(states, w, v, z):
         w[i] = np.exp(w[z + i]) if v[HEAD + n + i] else w[z + i]
 
 
-@inner
+@inline
 def divided(v, n, i):
     """Return whether the speed of z is the rate of y divided by y; a proportional state has that factor already."""
     return v[HEAD + n + i] != 0 and v[HEAD + i] == POSITIVE
 
 
-@inner
+@inline
 def speeds(states, w, v, phase, t, z, f):
     """Fill f with dz/dt at z, and Y with the states."""
     n = len(states)
@@ -64,7 +64,7 @@ def speeds(states, w, v, phase, t, z, f):
             w[f + i] /= w[i]
 
 
-@outlined
+@noinline
 def jacobian(states, w, v, f, g, d, jac):
     """Fill g with dz/dt and jac with its derivatives by z, from the rates f and their derivatives d."""
     n = len(states)
@@ -83,7 +83,7 @@ def jacobian(states, w, v, f, g, d, jac):
                 w[jac + i * n + j] = 0.0
 
 
-@outlined
+@noinline
 def columns(states, w, v, z, jac, fp, k):
     """Fill the columns of k with the speeds of those of z: jac times it, plus the derivative by its parameter."""
     n, m = len(states), v[N_PARAMETERS]
@@ -98,7 +98,7 @@ def columns(states, w, v, z, jac, fp, k):
             w[k + at + i] = total
 
 
-@outlined
+@noinline
 def set_state(states, free, w, v, z, i, value):
     """Give a state a natural value; its columns hold derivatives of the natural value, and become those of z."""
     n = len(states)
@@ -114,7 +114,7 @@ def set_state(states, free, w, v, z, i, value):
             w[z + n * q + i] = w[z + n * q + i] / value if value > 0.0 else 0.0
 
 
-@outlined
+@noinline
 def change_scales(states, free, w, v, z, before):
     """Go to the logarithm of a state that has risen from 0, and back below the smallest numbers; return whether."""
     n = len(states)
@@ -140,7 +140,7 @@ def change_scales(states, free, w, v, z, before):
     return changed
 
 
-@outlined
+@noinline
 def record(states, free, w, v, t, z, more, out, grad, m):
     """Fill the outputs of sample m, and their derivatives."""
     n = len(states)

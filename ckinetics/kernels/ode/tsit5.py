@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..compiling.jit import call, inner, outlined
+from ..compiling.jit import call, inline, noinline
 from .layout import DERIVATIVES, FP, SLOPES
 from .states import columns, jacobian, natural, speeds
 from .tableaus import TSIT_A, TSIT_DENSE, TSIT_ERROR, TSIT_TIME
@@ -10,7 +10,7 @@ from .tableaus import TSIT_A, TSIT_DENSE, TSIT_ERROR, TSIT_TIME
 STAGES = 7
 
 
-@inner
+@inline
 def _speeds(states, free, w, v, phase, t, z, k):
     """Fill k with the speeds of z and of its columns."""
     n = len(states)
@@ -24,7 +24,7 @@ def _speeds(states, free, w, v, phase, t, z, k):
         columns(states, w, v, z, jac, v[FP], k)
 
 
-@outlined
+@noinline
 def begin(states, free, w, v, phase, t, z, ks):
     """Fill the first stage, and G with the speeds of the states."""
     n = len(states)
@@ -33,7 +33,7 @@ def begin(states, free, w, v, phase, t, z, ks):
         w[2 * n + i] = w[ks + i]
 
 
-@inner
+@inline
 def go_on(states, w, size, ks):
     """Fill what `begin` does after a step, whose last stage was taken at its end."""
     for i in range(size):
@@ -42,7 +42,7 @@ def go_on(states, w, size, ks):
         w[2 * len(states) + i] = w[ks + i]
 
 
-@inner
+@inline
 def step(states, free, w, v, phase, t, length, z, size, stage, wrong, ks):
     """Fill `stage` with z after a step of this length and `wrong` with the error of its states."""
     for s in range(1, STAGES):
@@ -59,7 +59,7 @@ def step(states, free, w, v, phase, t, length, z, size, stage, wrong, ks):
         w[wrong + i] = length * total
 
 
-@outlined
+@noinline
 def interpolate(w, size, z, length, ks, share, out):
     """Fill `out` with z after a share of the step of this length."""
     for i in range(size):
