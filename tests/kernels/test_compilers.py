@@ -145,8 +145,8 @@ print(*(event.data["dispatcher"].py_func.__module__ for _, event in recorder.buf
 """
     environment = os.environ | {"CKINETICS_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert f"ckinetics.kernels.{method}" in done.stdout.split()
-    assert f"ckinetics.kernels.{other}" not in done.stdout.split()
+    assert f"ckinetics.kernels.ode.{method}" in done.stdout.split()
+    assert f"ckinetics.kernels.ode.{other}" not in done.stdout.split()
 
 
 @pytest.mark.parametrize(
