@@ -80,8 +80,8 @@ def test_only_kernels_touch_numba() -> None:
 STAMPS = """
 from pathlib import Path
 import ckinetics
-from ckinetics.kernels import cache
-from ckinetics.modeling import codegen
+from ckinetics.kernels.compiling import cache
+from ckinetics.modeling.codegen import modules as codegen
 
 package = Path(ckinetics.__path__[0])
 print(package)
